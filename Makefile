@@ -1,0 +1,49 @@
+# Everything here is thin: `make help` lists it. `make demo` and `make test` do all set-up by themselves.
+
+# Where the tests expect the speech model; the demo uses the same one.
+MODELS := .cache/models
+MODEL  := $(MODELS)/ggml-tiny.en.bin
+PAGE   := web/dist/index.html
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test run setup model web lint docs schema
+
+help: ## Lists the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: setup $(PAGE) ## Takes a sample recording through the whole pipeline, and stays up as a server.
+	exec env MODELS_DIR="$${MODELS_DIR:-$(MODELS)}" cargo run -- demo
+
+test: setup $(PAGE) $(MODEL) ## Runs all the tests.
+	@if [ -d web/node_modules ]; then cd web && npm test --silent; fi
+	cargo test --workspace
+
+run: $(PAGE) ## Runs the server with its worker, in release mode.
+	exec env MODELS_DIR="$${MODELS_DIR:-$(MODELS)}" cargo run --release -- serve
+
+setup: ## Installs what is missing: PostgreSQL, CMake, a C++ compiler, pip, Node.js.
+	@scripts/setup
+
+model: $(MODEL) ## Fetches the speech model tiny.en (78 MB), unless it is there.
+
+web: ## Builds the GraphiQL page. The next build of the server takes it in.
+	scripts/web
+
+lint: ## Checks format and lints.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+docs: ## Builds the code's documentation into target/doc.
+	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --workspace
+
+schema: ## Writes schema.graphql anew.
+	@mkdir -p target
+	cargo run --quiet -- schema > target/schema.graphql
+	mv target/schema.graphql schema.graphql
+
+$(MODEL): | setup
+	MODELS_DIR=$(MODELS) cargo run -- models fetch tiny.en
+
+# The server is complete without the page: a machine without Node.js can still do everything else.
+$(PAGE): $(wildcard web/src/*) web/index.html web/build.mjs web/package.json web/package-lock.json | setup
+	@if scripts/setup --has-node; then scripts/web; else echo 'GraphiQL is left out: it needs Node.js 18 or newer.'; fi
