@@ -1,0 +1,76 @@
+//! The database schema of TherapyBridge: an ordered list of changes, one table or one change a file.
+//!
+//! Each change is plain SQL, forwards and backwards: CHECKs, foreign keys and indexes stand where the table
+//! stands. Foreign keys never cascade: nothing that is evidence may vanish because something else did.
+//! The schema `apalis` (job queue) belongs to apalis-postgres, which brings its own migrations; they run first.
+
+#![expect(elided_lifetimes_in_paths, reason = "async_trait compares lifetimes as the trait spells them")]
+
+use sea_orm_migration::MigrationTrait;
+pub use sea_orm_migration::MigratorTrait;
+
+/// Declares a migration whose two directions are SQL scripts.
+macro_rules! migration {
+    ($name:literal, up: $up:literal, down: $down:literal) => {
+        pub(crate) struct Change;
+
+        impl sea_orm_migration::MigrationName for Change {
+            fn name(&self) -> &str {
+                $name
+            }
+        }
+
+        #[sea_orm_migration::async_trait::async_trait]
+        impl sea_orm_migration::MigrationTrait for Change {
+            async fn up(
+                &self,
+                manager: &sea_orm_migration::SchemaManager,
+            ) -> Result<(), sea_orm_migration::DbErr> {
+                use sea_orm_migration::sea_orm::ConnectionTrait;
+                manager.get_connection().execute_unprepared($up).await.map(drop)
+            }
+
+            async fn down(
+                &self,
+                manager: &sea_orm_migration::SchemaManager,
+            ) -> Result<(), sea_orm_migration::DbErr> {
+                use sea_orm_migration::sea_orm::ConnectionTrait;
+                manager.get_connection().execute_unprepared($down).await.map(drop)
+            }
+        }
+    };
+}
+
+mod m01_users;
+mod m02_auth_sessions;
+mod m03_patients;
+mod m04_sessions;
+mod m05_transcript_pieces;
+mod m06_transcript_segments;
+mod m07_extraction_runs;
+mod m08_outbox_events;
+mod m09_idempotency_keys;
+mod m10_audit_events;
+mod m11_queue_wake_up;
+
+/// Applies and reverts the changes, in order.
+pub struct Migrator;
+
+#[sea_orm_migration::async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m01_users::Change),
+            Box::new(m02_auth_sessions::Change),
+            Box::new(m03_patients::Change),
+            Box::new(m04_sessions::Change),
+            Box::new(m05_transcript_pieces::Change),
+            Box::new(m06_transcript_segments::Change),
+            Box::new(m07_extraction_runs::Change),
+            Box::new(m08_outbox_events::Change),
+            Box::new(m09_idempotency_keys::Change),
+            Box::new(m10_audit_events::Change),
+            Box::new(m11_queue_wake_up::Change),
+        ]
+    }
+}

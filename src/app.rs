@@ -1,0 +1,198 @@
+//! Every long-lived service, built once from the configuration; known only to the edges: worker, API, command line.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use sea_orm::DatabaseConnection;
+use tokio_util::sync::CancellationToken;
+
+use crate::ai::extractive::ExtractiveExtractor;
+use crate::ai::openai::{OpenAiExtractor, OpenAiSettings, OpenAiTranscriber};
+use crate::ai::{NoteExtractor, Transcriber};
+use crate::auth::Auth;
+use crate::clock::Clock;
+use crate::config::{AiConfig, Config, OpenAiConfig};
+use crate::database::Database;
+use crate::events::{Feed, Notifier, WakeUps};
+use crate::patients::Patients;
+use crate::sessions::Sessions;
+use crate::sessions::pipeline::Pipeline;
+use crate::sessions::upload::Uploads;
+use crate::storage::Storage;
+
+/// Time between two looks at the private database.
+const TEND_EVERY: Duration = Duration::from_secs(3);
+
+/// The services of one process.
+pub struct App {
+    /// What they were built from.
+    pub config: Config,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Rows.
+    pub db: DatabaseConnection,
+    /// Files.
+    pub storage: Storage,
+    /// Accounts.
+    pub auth: Auth,
+    /// Patient records.
+    pub patients: Patients,
+    /// Sessions, for reading.
+    pub sessions: Sessions,
+    /// Sessions, from stage to stage.
+    pub pipeline: Pipeline,
+    /// Recordings coming in.
+    pub uploads: Uploads,
+    /// News of sessions.
+    pub feed: Feed,
+    /// Hints that there is something new.
+    pub wake_ups: WakeUps,
+    /// Speech recognition.
+    pub transcriber: Arc<dyn Transcriber>,
+    /// Longest piece given to it.
+    pub piece: Duration,
+    /// Pieces given to it at a time.
+    pub pieces_at_a_time: usize,
+    /// Note extraction.
+    pub extractor: Arc<dyn NoteExtractor>,
+    /// Cancelled when the process is to stop.
+    pub stop: CancellationToken,
+    database: Database,
+}
+
+impl App {
+    /// Opens database and store, and builds the services. The schema is brought up to date.
+    ///
+    /// # Errors
+    /// When something named by the configuration cannot be used; the message says what.
+    pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Self>> {
+        let database = Database::open(&config.database).await?;
+        database.migrate().await?;
+        let stop = CancellationToken::new();
+        let (db, notifier) = (database.connection(), Notifier::default());
+        let wake_ups = notifier.start(database.pool(), &stop);
+        let feed = Feed::start(db.clone(), wake_ups.clone(), &stop).await?;
+        let storage = Storage::open(&config.storage)?;
+        let pipeline = Pipeline::new(db.clone(), clock.clone(), notifier);
+        let uploads = Uploads {
+            db: db.clone(),
+            storage: storage.clone(),
+            pipeline: pipeline.clone(),
+            clock: clock.clone(),
+            limits: config.upload.clone(),
+        };
+        let providers = Providers::new(&config.ai)?;
+        let app = Arc::new(Self {
+            auth: Auth::new(db.clone(), clock.clone(), &config.auth)?,
+            patients: Patients::new(db.clone(), clock.clone()),
+            sessions: Sessions::new(db.clone()),
+            transcriber: providers.transcriber,
+            piece: config.worker.piece.unwrap_or(providers.piece),
+            pieces_at_a_time: providers.pieces_at_a_time,
+            extractor: providers.extractor,
+            config,
+            clock,
+            db,
+            storage,
+            pipeline,
+            uploads,
+            feed,
+            wake_ups,
+            stop,
+            database,
+        });
+        tokio::spawn(app.stop.clone().run_until_cancelled_owned(tend_database(Arc::downgrade(&app))));
+        Ok(app)
+    }
+
+    /// The connections, as sqlx has them.
+    #[must_use]
+    pub fn pool(&self) -> &sqlx::PgPool {
+        self.database.pool()
+    }
+
+    /// Stops the services, and leaves the private database, where there is one; the last one out stops it.
+    pub async fn close(self: Arc<Self>) {
+        self.stop.cancel();
+        match Arc::try_unwrap(self) {
+            Ok(app) => app.database.close().await,
+            Err(app) => {
+                // Something still holds on to the services: its connections end with the process.
+                tracing::debug!("services are still in use at shutdown");
+                app.database.pool().close().await;
+            }
+        }
+    }
+}
+
+/// Looks after the private database, as long as there is an app: a server that was killed is started again.
+async fn tend_database(app: Weak<App>) {
+    loop {
+        tokio::time::sleep(TEND_EVERY).await;
+        let Some(app) = app.upgrade() else { return };
+        if let Err(error) = app.database.revive().await {
+            tracing::error!(%error, "the private database is down, and does not start again");
+        }
+    }
+}
+
+/// Who recognises speech and writes notes.
+struct Providers {
+    transcriber: Arc<dyn Transcriber>,
+    extractor: Arc<dyn NoteExtractor>,
+    piece: Duration,
+    pieces_at_a_time: usize,
+}
+
+impl Providers {
+    fn new(config: &AiConfig) -> anyhow::Result<Self> {
+        match &config.openai {
+            Some(openai) => Self::openai(openai),
+            None => Self::local(config),
+        }
+    }
+
+    fn openai(config: &OpenAiConfig) -> anyhow::Result<Self> {
+        let settings = OpenAiSettings {
+            base_url: config.base_url.parse()?,
+            api_key: config.api_key.clone(),
+            transcribe_model: config.transcribe_model.clone(),
+            notes_model: config.notes_model.clone(),
+            request_timeout: config.timeout,
+            max_retries: config.max_retries,
+            concurrency: config.concurrency.get(),
+            ..OpenAiSettings::default()
+        };
+        Ok(Self {
+            transcriber: Arc::new(OpenAiTranscriber::new(&settings)?),
+            extractor: Arc::new(OpenAiExtractor::new(&settings)?),
+            // Five minutes of 16-bit samples are 9.6 MB: well below OpenAI's 25 MB a request.
+            piece: Duration::from_secs(300),
+            pieces_at_a_time: config.concurrency.get(),
+        })
+    }
+
+    #[cfg(feature = "local-whisper")]
+    #[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
+    fn local(config: &AiConfig) -> anyhow::Result<Self> {
+        use crate::ai::models::Models;
+        use crate::ai::whisper::WhisperTranscriber;
+        let model = Models::new(config.models_dir.clone()).path(&config.whisper_model);
+        let threads = config.whisper_threads.get();
+        let transcriber = WhisperTranscriber::new(model, config.whisper_model.clone(), threads, 1);
+        Ok(Self {
+            transcriber: Arc::new(transcriber),
+            extractor: Arc::new(ExtractiveExtractor),
+            // Whisper hears windows of 30 s anyway; short pieces show segments early.
+            piece: Duration::from_secs(60),
+            pieces_at_a_time: 1,
+        })
+    }
+
+    #[cfg(not(feature = "local-whisper"))]
+    fn local(_: &AiConfig) -> anyhow::Result<Self> {
+        anyhow::bail!(
+            "this binary was built without local-whisper: set OPENAI_API_KEY or OPENAI_BASE_URL, or build with it"
+        )
+    }
+}

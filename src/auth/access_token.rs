@@ -1,0 +1,219 @@
+//! Access tokens: short-lived JWTs, HS256 and nothing else.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::config::AuthConfig;
+use crate::entity::user::{self, Role};
+use crate::error::Result;
+
+const ISSUER: &str = "therapybridge";
+const AUDIENCE: &str = "therapybridge-api";
+
+/// What a token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// The user.
+    pub sub: Uuid,
+    /// The role at log-in; rights follow the database, not this.
+    pub role: String,
+    /// The log-in (`auth_sessions.family_id`).
+    pub sid: Uuid,
+    /// This very token.
+    pub jti: Uuid,
+    /// Issuer.
+    pub iss: String,
+    /// Audience.
+    pub aud: String,
+    /// Issued at, Unix seconds.
+    pub iat: i64,
+    /// End, Unix seconds.
+    pub exp: i64,
+}
+
+impl Claims {
+    /// Claims of a user who has just proven who they are.
+    #[must_use]
+    pub fn new(user: &user::Model, family_id: Uuid, now: DateTime<Utc>, ttl: Duration) -> Self {
+        Self {
+            sub: user.id,
+            role: Role::as_str(user.role).to_owned(),
+            sid: family_id,
+            jti: Uuid::now_v7(),
+            iss: ISSUER.into(),
+            aud: AUDIENCE.into(),
+            iat: now.timestamp(),
+            exp: (now + ttl).timestamp(),
+        }
+    }
+}
+
+/// Signs and verifies.
+#[derive(Clone)]
+pub struct AccessTokens {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+    ttl: Duration,
+}
+
+impl AccessTokens {
+    /// Takes `JWT_SECRET`, or the key kept in the data directory, which is made at the first start.
+    ///
+    /// # Errors
+    /// When the key can be neither read nor kept.
+    pub fn new(config: &AuthConfig) -> anyhow::Result<Self> {
+        let secret = match &config.jwt_secret {
+            Some(secret) => secret.clone(),
+            None => kept_secret(&config.jwt_secret_file)?,
+        };
+        let secret = secret.expose_secret().as_bytes();
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // The end is checked against our own clock, without leeway.
+        validation.validate_exp = false;
+        Ok(Self {
+            encoding: EncodingKey::from_secret(secret),
+            decoding: DecodingKey::from_secret(secret),
+            validation,
+            ttl: config.access_token_ttl,
+        })
+    }
+
+    /// Life of a token.
+    #[must_use]
+    pub fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// Signs claims.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub fn sign(&self, claims: &Claims) -> Result<String> {
+        Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.encoding)
+            .map_err(anyhow::Error::new)?)
+    }
+
+    /// The claims of a token that we signed, for us, and that has not ended.
+    #[must_use]
+    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Claims> {
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
+        (claims.exp > now.timestamp()).then_some(claims)
+    }
+}
+
+/// Reads the generated key; makes it first when there is none. Two starters agree on one key: the file is written
+/// beside and linked into place, which only the first one can do.
+fn kept_secret(file: &Path) -> anyhow::Result<SecretString> {
+    let what = || format!("JWT_SECRET is not set, and {} cannot be used", file.display());
+    if !file.exists() {
+        make_secret(file).with_context(what)?;
+    }
+    let secret = fs::read_to_string(file).with_context(what)?;
+    let secret = secret.trim();
+    anyhow::ensure!(
+        secret.len() >= 32,
+        "the key in {} is shorter than 32 bytes; remove the file to have a new one made",
+        file.display()
+    );
+    Ok(secret.into())
+}
+
+fn make_secret(file: &Path) -> anyhow::Result<()> {
+    let folder = file.parent().context("a file has a folder")?;
+    crate::storage::private_dir(folder)?;
+    let draft = folder.join(format!(".jwt_secret.{}", Uuid::now_v7()));
+    let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    out.write_all(super::refresh_token::random_hex().as_bytes())?;
+    out.sync_all()?;
+    let linked = fs::hard_link(&draft, file);
+    fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    fn tokens(secret: &str) -> AccessTokens {
+        AccessTokens::new(&AuthConfig {
+            jwt_secret: Some(secret.into()),
+            jwt_secret_file: "unused".into(),
+            access_token_ttl: Duration::from_secs(1800),
+            refresh_token_ttl: Duration::from_secs(1),
+        })
+        .expect("a key")
+    }
+
+    fn claims(now: DateTime<Utc>) -> Claims {
+        Claims {
+            sub: Uuid::now_v7(),
+            role: "THERAPIST".into(),
+            sid: Uuid::now_v7(),
+            jti: Uuid::now_v7(),
+            iss: ISSUER.into(),
+            aud: AUDIENCE.into(),
+            iat: now.timestamp(),
+            exp: now.timestamp() + 1800,
+        }
+    }
+
+    #[test]
+    fn a_token_is_good_until_it_ends() {
+        let (tokens, now) = (tokens(&"k".repeat(32)), DateTime::UNIX_EPOCH);
+        let token = tokens.sign(&claims(now)).expect("signs");
+        assert!(tokens.verify(&token, now + TimeDelta::seconds(1799)).is_some());
+        assert!(tokens.verify(&token, now + TimeDelta::seconds(1800)).is_none());
+    }
+
+    #[test]
+    fn tokens_of_others_are_not_good() {
+        let (mine, now) = (tokens(&"k".repeat(32)), DateTime::UNIX_EPOCH);
+        let foreign = tokens(&"x".repeat(32)).sign(&claims(now)).expect("signs");
+        let other_audience = mine.sign(&Claims { aud: "elsewhere".into(), ..claims(now) }).expect("signs");
+        let unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJ4In0.";
+        let good = mine.sign(&claims(now)).expect("signs");
+        let tampered = format!("{}x", &good[..good.len() - 1]);
+        for token in [foreign.as_str(), &other_audience, unsigned, &tampered, "", "a.b.c"] {
+            assert!(mine.verify(token, now).is_none(), "{token}");
+        }
+    }
+
+    #[test]
+    fn a_kept_key_that_is_too_short_is_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("jwt_secret");
+        fs::write(&file, "\n").expect("written");
+        assert!(kept_secret(&file).is_err_and(|error| error.to_string().contains("32 bytes")));
+    }
+
+    #[test]
+    fn two_starters_agree_on_one_generated_key() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("data/jwt_secret");
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let starters: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| kept_secret(&file).expect("a key"))).collect();
+            starters.into_iter().map(|starter| starter.join().expect("no panic")).collect()
+        });
+        assert!(keys.iter().all(|key| key.expose_secret() == keys[0].expose_secret()));
+        assert!(keys[0].expose_secret().len() >= 32);
+    }
+}

@@ -1,0 +1,443 @@
+//! Configuration: one small struct a concern, every field names its environment variable. The only place that
+//! reads the environment. A bad value stops the start, with the variable's name.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// What the libraries below us have to say at `info` is for their authors.
+const QUIET: &str = "info,apalis_core=warn,sea_orm_migration=warn,sqlx=warn,symphonia=warn";
+
+/// A variable holds something that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{variable}: {problem}")]
+pub struct ConfigError {
+    variable: &'static str,
+    problem: String,
+}
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the server listens.
+    pub http: HttpConfig,
+    /// Where rows are kept.
+    pub database: DatabaseConfig,
+    /// Where files are kept.
+    pub storage: StorageConfig,
+    /// Tokens and passwords.
+    pub auth: AuthConfig,
+    /// Speech recognition and note extraction.
+    pub ai: AiConfig,
+    /// Uploads.
+    pub upload: UploadConfig,
+    /// Jobs.
+    pub worker: WorkerConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+/// Where the server listens and whom it answers.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// `HOST`, `PORT`.
+    pub address: SocketAddr,
+    /// `CORS_ALLOWED_ORIGINS`, comma separated.
+    pub cors_allowed_origins: Vec<String>,
+    /// `OPS_TOKEN`: opens `/metrics` and the details of `/health` to others than this machine.
+    pub ops_token: Option<SecretString>,
+    /// `GRAPHIQL`: whether `/graphiql` is served.
+    pub graphiql: bool,
+    /// `INTROSPECTION`: whether the schema may be asked for.
+    pub introspection: bool,
+    /// `SHUTDOWN_TIMEOUT_SECONDS`: how long requests and jobs may go on after a signal.
+    pub shutdown_timeout: Duration,
+}
+
+/// Where rows are kept.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// `DATABASE_URL`; without it a private cluster is used.
+    pub url: Option<SecretString>,
+    /// `DATABASE_MAX_CONNECTIONS` of this process.
+    pub max_connections: u32,
+    /// `DATA_DIR`: the private cluster, the files, the models and the generated key live here.
+    pub data_dir: PathBuf,
+    /// `PG_BIN`: folder of the PostgreSQL binaries for the private cluster.
+    pub pg_bin: Option<PathBuf>,
+}
+
+/// Where files are kept.
+#[derive(Clone, Debug)]
+pub struct StorageConfig {
+    /// `DATA_DIR/files`.
+    pub files_dir: PathBuf,
+    /// `DATA_DIR/spool`: uploads on their way.
+    pub spool_dir: PathBuf,
+}
+
+/// Tokens and passwords.
+#[derive(Clone, Debug)]
+pub struct AuthConfig {
+    /// `JWT_SECRET`; without it one is generated and kept in `DATA_DIR/jwt_secret`.
+    pub jwt_secret: Option<SecretString>,
+    /// Where the generated one is kept.
+    pub jwt_secret_file: PathBuf,
+    /// `ACCESS_TOKEN_MINUTES`.
+    pub access_token_ttl: Duration,
+    /// `REFRESH_TOKEN_DAYS`.
+    pub refresh_token_ttl: Duration,
+}
+
+/// Speech recognition and note extraction.
+#[derive(Clone, Debug)]
+pub struct AiConfig {
+    /// `OPENAI_API_KEY`, `OPENAI_BASE_URL`: either of them switches from the local providers to OpenAI's API.
+    pub openai: Option<OpenAiConfig>,
+    /// `WHISPER_MODEL`: name of the local model.
+    pub whisper_model: String,
+    /// `WHISPER_THREADS` a transcription.
+    pub whisper_threads: NonZeroUsize,
+    /// `MODELS_DIR`: where local models lie.
+    pub models_dir: PathBuf,
+    /// `PRICE_PER_AUDIO_MINUTE`, in dollars.
+    pub price_per_audio_minute: f64,
+    /// `PRICE_PER_MILLION_PROMPT_TOKENS`, in dollars.
+    pub price_per_million_prompt_tokens: f64,
+    /// `PRICE_PER_MILLION_COMPLETION_TOKENS`, in dollars.
+    pub price_per_million_completion_tokens: f64,
+}
+
+/// A server that speaks OpenAI's API.
+#[derive(Clone, Debug)]
+pub struct OpenAiConfig {
+    /// `OPENAI_API_KEY`; local servers often need none.
+    pub api_key: Option<SecretString>,
+    /// `OPENAI_BASE_URL`.
+    pub base_url: String,
+    /// `OPENAI_TRANSCRIBE_MODEL`.
+    pub transcribe_model: String,
+    /// `OPENAI_NOTES_MODEL`.
+    pub notes_model: String,
+    /// `OPENAI_TIMEOUT_SECONDS` for one call.
+    pub timeout: Duration,
+    /// `OPENAI_MAX_RETRIES` within one attempt of a job.
+    pub max_retries: u32,
+    /// `OPENAI_CONCURRENCY`: calls at a time.
+    pub concurrency: NonZeroUsize,
+}
+
+/// Uploads.
+#[derive(Clone, Debug)]
+pub struct UploadConfig {
+    /// `MAX_UPLOAD_MB`.
+    pub max_bytes: u64,
+    /// `MAX_RECORDING_HOURS`.
+    pub max_duration: Duration,
+}
+
+/// Jobs.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// `WORKER_CONCURRENCY`: jobs of one kind at a time, in this process.
+    pub concurrency: NonZeroUsize,
+    /// `JOB_LEASE_SECONDS`: after so long without a sign of life a worker's jobs go to others.
+    pub lease: Duration,
+    /// `PIECE_SECONDS`: recordings are recognised in pieces of at most this length; the provider's own if not set.
+    pub piece: Option<Duration>,
+    /// Delay before the second attempt; doubles from there. Not a variable: tests shorten it.
+    pub backoff: Duration,
+}
+
+/// Logs.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// `LOG_FORMAT`: `pretty` or `json`.
+    pub json: bool,
+    /// `LOG_LEVEL`: a tracing filter, `warn`, `therapybridge=debug,warn`; `info` with quiet libraries if not set.
+    pub filter: String,
+}
+
+impl Config {
+    /// Reads `.env`, if there is one, and the environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first variable whose value cannot be used.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        match dotenvy::dotenv() {
+            Err(error) if !error.not_found() => {
+                // The error quotes the line, which may hold a secret.
+                let problem =
+                    "cannot be read: is every line NAME=value, and every value with a space in quotes?";
+                return Err(ConfigError { variable: ".env", problem: problem.into() });
+            }
+            _ => {}
+        }
+        let text =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Self::from_vars(std::env::vars_os().filter_map(text).collect())
+    }
+
+    /// Reads a set of variables; empty values count as not set.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first variable whose value cannot be used.
+    pub fn from_vars(vars: HashMap<String, String>) -> Result<Self, ConfigError> {
+        let vars = Vars(vars);
+        let data_dir = PathBuf::from(vars.text("DATA_DIR", "./data"));
+        Ok(Self {
+            http: HttpConfig {
+                address: SocketAddr::new(
+                    vars.parse::<IpAddr>("HOST", "127.0.0.1", "an IP address")?,
+                    vars.parse("PORT", "8000", "a port, 0 to 65535")?,
+                ),
+                cors_allowed_origins: vars.origins("CORS_ALLOWED_ORIGINS")?,
+                ops_token: vars.secret("OPS_TOKEN"),
+                graphiql: vars.parse("GRAPHIQL", "true", "true or false")?,
+                introspection: vars.parse("INTROSPECTION", "true", "true or false")?,
+                shutdown_timeout: vars.seconds("SHUTDOWN_TIMEOUT_SECONDS", "20")?,
+            },
+            database: DatabaseConfig {
+                url: vars.secret("DATABASE_URL"),
+                max_connections: vars
+                    .parse::<NonZeroU32>("DATABASE_MAX_CONNECTIONS", "20", "a whole number of at least 1")?
+                    .get(),
+                pg_bin: vars.get("PG_BIN").map(PathBuf::from),
+                data_dir: data_dir.clone(),
+            },
+            storage: StorageConfig { files_dir: data_dir.join("files"), spool_dir: data_dir.join("spool") },
+            auth: AuthConfig {
+                jwt_secret: vars.jwt_secret()?,
+                jwt_secret_file: data_dir.join("jwt_secret"),
+                access_token_ttl: vars.duration("ACCESS_TOKEN_MINUTES", "30", 60)?,
+                refresh_token_ttl: vars.duration("REFRESH_TOKEN_DAYS", "7", 86_400)?,
+            },
+            ai: AiConfig::from_vars(&vars, &data_dir)?,
+            upload: UploadConfig {
+                max_bytes: u64::from(
+                    vars.parse::<NonZeroU32>("MAX_UPLOAD_MB", "100", "a whole number of at least 1")?.get(),
+                ) << 20,
+                max_duration: vars.duration("MAX_RECORDING_HOURS", "6", 3600)?,
+            },
+            worker: WorkerConfig {
+                concurrency: vars.parse("WORKER_CONCURRENCY", "2", "a whole number of at least 1")?,
+                lease: vars.seconds("JOB_LEASE_SECONDS", "5")?,
+                piece: vars.get("PIECE_SECONDS").map(|_| vars.seconds("PIECE_SECONDS", "")).transpose()?,
+                backoff: Duration::from_secs(5),
+            },
+            log: LogConfig {
+                json: vars.parse::<LogFormat>("LOG_FORMAT", "pretty", "pretty or json")? == LogFormat::Json,
+                filter: vars.text("LOG_LEVEL", QUIET),
+            },
+        })
+    }
+}
+
+impl AiConfig {
+    fn from_vars(vars: &Vars, data_dir: &std::path::Path) -> Result<Self, ConfigError> {
+        // Its threads wait in busy loops: on a machine that does anything else, one processor is left to the others.
+        let threads = std::thread::available_parallelism()
+            .map_or(1, |all| all.get().saturating_sub(1).max(1))
+            .to_string();
+        Ok(Self {
+            openai: OpenAiConfig::from_vars(vars)?,
+            whisper_model: vars.text("WHISPER_MODEL", "tiny.en"),
+            whisper_threads: vars.parse("WHISPER_THREADS", &threads, "a whole number of at least 1")?,
+            models_dir: vars.get("MODELS_DIR").map_or_else(|| data_dir.join("models"), PathBuf::from),
+            price_per_audio_minute: vars.price("PRICE_PER_AUDIO_MINUTE", "0.006")?,
+            price_per_million_prompt_tokens: vars.price("PRICE_PER_MILLION_PROMPT_TOKENS", "2.50")?,
+            price_per_million_completion_tokens: vars
+                .price("PRICE_PER_MILLION_COMPLETION_TOKENS", "10.00")?,
+        })
+    }
+}
+
+impl OpenAiConfig {
+    fn from_vars(vars: &Vars) -> Result<Option<Self>, ConfigError> {
+        if vars.get("OPENAI_API_KEY").is_none() && vars.get("OPENAI_BASE_URL").is_none() {
+            return Ok(None);
+        }
+        let base_url = vars.text("OPENAI_BASE_URL", "https://api.openai.com/v1");
+        let server = url::Url::parse(&base_url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        server.ok_or_else(|| ConfigError {
+            variable: "OPENAI_BASE_URL",
+            problem: "expected a URL such as https://api.openai.com/v1".into(),
+        })?;
+        Ok(Some(Self {
+            api_key: vars.secret("OPENAI_API_KEY"),
+            base_url,
+            transcribe_model: vars.text("OPENAI_TRANSCRIBE_MODEL", "whisper-1"),
+            notes_model: vars.text("OPENAI_NOTES_MODEL", "gpt-4o"),
+            timeout: vars.seconds("OPENAI_TIMEOUT_SECONDS", "300")?,
+            max_retries: vars.parse("OPENAI_MAX_RETRIES", "3", "a whole number")?,
+            concurrency: vars.parse("OPENAI_CONCURRENCY", "4", "a whole number of at least 1")?,
+        }))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LogFormat {
+    Pretty,
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "pretty" => Ok(Self::Pretty),
+            "json" => Ok(Self::Json),
+            _ => Err(()),
+        }
+    }
+}
+
+/// The variables, with readers for the kinds of values there are.
+struct Vars(HashMap<String, String>);
+
+impl Vars {
+    fn get(&self, variable: &str) -> Option<&str> {
+        self.0.get(variable).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    fn text(&self, variable: &str, default: &str) -> String {
+        self.get(variable).unwrap_or(default).to_owned()
+    }
+
+    /// Comma separated; each a scheme and a host, as browsers send them.
+    fn origins(&self, variable: &'static str) -> Result<Vec<String>, ConfigError> {
+        let origins =
+            self.get(variable).unwrap_or_default().split(',').map(str::trim).filter(|s| !s.is_empty());
+        let sane = |origin: &str| {
+            url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == origin)
+        };
+        origins
+            .map(|origin| if sane(origin) { Ok(origin.to_owned()) } else { Err(origin) })
+            .collect::<Result<_, _>>()
+            .map_err(|origin| ConfigError {
+                variable,
+                problem: format!("expected origins such as https://app.example.com, found {origin:?}"),
+            })
+    }
+
+    fn secret(&self, variable: &str) -> Option<SecretString> {
+        self.get(variable).map(SecretString::from)
+    }
+
+    fn parse<T: FromStr>(
+        &self,
+        variable: &'static str,
+        default: &str,
+        wanted: &str,
+    ) -> Result<T, ConfigError> {
+        let value = self.get(variable).unwrap_or(default);
+        value
+            .parse()
+            .map_err(|_| ConfigError { variable, problem: format!("expected {wanted}, found {value:?}") })
+    }
+
+    fn positive(&self, variable: &'static str, default: &str) -> Result<u64, ConfigError> {
+        match self.parse(variable, default, "a whole number of at least 1")? {
+            0 => Err(ConfigError {
+                variable,
+                problem: "expected a whole number of at least 1, found 0".into(),
+            }),
+            number => Ok(number),
+        }
+    }
+
+    fn duration(
+        &self,
+        variable: &'static str,
+        default: &str,
+        unit_seconds: u64,
+    ) -> Result<Duration, ConfigError> {
+        let number = self.positive(variable, default)?;
+        // A century is enough for everything here, and dates can still be added to.
+        let seconds = number.checked_mul(unit_seconds).filter(|seconds| *seconds <= 100 * 366 * 86_400);
+        seconds
+            .map(Duration::from_secs)
+            .ok_or_else(|| ConfigError { variable, problem: format!("{number} is too large") })
+    }
+
+    fn seconds(&self, variable: &'static str, default: &str) -> Result<Duration, ConfigError> {
+        self.duration(variable, default, 1)
+    }
+
+    fn price(&self, variable: &'static str, default: &str) -> Result<f64, ConfigError> {
+        let price: f64 = self.parse(variable, default, "an amount in dollars, such as 0.006")?;
+        if price.is_finite() && price >= 0.0 {
+            return Ok(price);
+        }
+        Err(ConfigError { variable, problem: "expected an amount of at least 0".into() })
+    }
+
+    fn jwt_secret(&self) -> Result<Option<SecretString>, ConfigError> {
+        match self.get("JWT_SECRET") {
+            Some(secret) if secret.len() < 32 => Err(ConfigError {
+                variable: "JWT_SECRET",
+                problem: "needs at least 32 bytes; `openssl rand -base64 48` makes a good one".into(),
+            }),
+            _ => Ok(self.secret("JWT_SECRET")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::from_vars(vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn nothing_needs_to_be_set() {
+        let config = config(&[]).expect("defaults are good");
+        assert_eq!(config.http.address.to_string(), "127.0.0.1:8000");
+        assert_eq!(config.upload.max_bytes, 100 * 1024 * 1024);
+        assert!(config.ai.openai.is_none());
+    }
+
+    #[test]
+    fn a_bad_value_names_its_variable() {
+        for (variable, value) in [
+            ("PORT", "eighty"),
+            ("CORS_ALLOWED_ORIGINS", "https://app.example.com, app.example.org"),
+            ("HOST", "nowhere"),
+            ("MAX_UPLOAD_MB", "0"),
+            ("JWT_SECRET", "short"),
+            ("LOG_FORMAT", "xml"),
+            ("WORKER_CONCURRENCY", "0"),
+            ("PRICE_PER_AUDIO_MINUTE", "-1"),
+            ("OPENAI_BASE_URL", "not a url"),
+            ("OPENAI_BASE_URL", "localhost:8089/v1"),
+            ("DATABASE_MAX_CONNECTIONS", "0"),
+            ("REFRESH_TOKEN_DAYS", "100000000"),
+            ("ACCESS_TOKEN_MINUTES", "18446744073709551615"),
+        ] {
+            let error = config(&[(variable, value)]).expect_err(variable).to_string();
+            assert!(error.starts_with(variable), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_alone_switches_to_that_provider() {
+        let config = config(&[("OPENAI_BASE_URL", "http://127.0.0.1:8089/v1")]).expect("good");
+        assert_eq!(config.ai.openai.expect("set").base_url, "http://127.0.0.1:8089/v1");
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let secret = "0123456789abcdef0123456789abcdef";
+        let config = config(&[("JWT_SECRET", secret), ("OPENAI_API_KEY", secret)]).expect("good");
+        assert!(!format!("{config:?}").contains(secret));
+    }
+}

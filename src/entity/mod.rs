@@ -1,0 +1,20 @@
+//! The tables, one file each: columns, relations and the scoped finders through which everything is read.
+//!
+//! A finder `visible_to(actor)` returns only the rows that the actor may know to exist; there is no other way
+//! to look for a row on somebody's behalf. Entities live in a module named like their table.
+
+pub mod audit_event;
+pub mod auth_session;
+pub mod extraction_run;
+pub mod idempotency_key;
+pub mod outbox_event;
+pub mod patient;
+pub mod session;
+pub mod transcript_piece;
+pub mod transcript_segment;
+pub mod user;
+
+/// A condition no row meets, for actors who see nothing of a table.
+pub(crate) fn nothing() -> sea_orm::Condition {
+    sea_orm::Condition::all().add(sea_orm::sea_query::Expr::value(false))
+}

@@ -1,0 +1,128 @@
+//! Table `sessions`: the appointment, its recording, and how far that is processed.
+
+use async_graphql::Enum;
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::Query;
+use sea_orm::{Condition, QueryFilter, Select};
+
+use crate::actor::Actor;
+use crate::entity::patient;
+use crate::entity::user::Role;
+
+/// How far a recording is processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Enum, EnumIter, DeriveActiveEnum)]
+#[graphql(name = "SessionStatus")]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+pub enum Status {
+    /// The recording has arrived and waits for a worker.
+    #[sea_orm(string_value = "UPLOADING")]
+    Uploading,
+    /// Speech is being recognised.
+    #[sea_orm(string_value = "TRANSCRIBING")]
+    Transcribing,
+    /// The transcript is complete.
+    #[sea_orm(string_value = "TRANSCRIBED")]
+    Transcribed,
+    /// Notes are being written.
+    #[sea_orm(string_value = "EXTRACTING_NOTES")]
+    ExtractingNotes,
+    /// Transcript and notes are there.
+    #[sea_orm(string_value = "PROCESSED")]
+    Processed,
+    /// A stage failed; `errorMessage` says why, `retrySession` tries again.
+    #[sea_orm(string_value = "FAILED")]
+    Failed,
+}
+
+/// What became of an appointment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Enum, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+pub enum Attendance {
+    /// It lies ahead.
+    #[sea_orm(string_value = "SCHEDULED")]
+    Scheduled,
+    /// It took place.
+    #[sea_orm(string_value = "COMPLETED")]
+    Completed,
+    /// It was called off.
+    #[sea_orm(string_value = "CANCELLED")]
+    Cancelled,
+    /// The patient did not come.
+    #[sea_orm(string_value = "NO_SHOW")]
+    NoShow,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "sessions")]
+pub struct Model {
+    /// UUID, version 7.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// With whom.
+    pub patient_id: Uuid,
+    /// Whose session.
+    pub therapist_id: Uuid,
+    /// What became of the appointment.
+    pub attendance: Attendance,
+    /// When it was to start.
+    pub scheduled_start: Option<ChronoDateTimeUtc>,
+    /// The therapist's day.
+    pub session_date: ChronoDate,
+    /// Length of the session.
+    pub duration_minutes: Option<i32>,
+    /// How far the recording is processed; `None` until there is one.
+    pub status: Option<Status>,
+    /// Percent of the present stage.
+    pub progress: i32,
+    /// Counts every change that subscribers see.
+    pub version: i64,
+    /// Counts the times processing was started by hand or by upload; part of the jobs' keys.
+    pub generation: i32,
+    /// Why processing failed, in words a therapist can act on.
+    pub error_message: Option<String>,
+    /// Where the recording lies in the store.
+    pub audio_key: Option<String>,
+    /// What the uploader called it.
+    pub audio_filename: Option<String>,
+    /// SHA-256 of its bytes, in hex.
+    pub audio_sha256: Option<String>,
+    /// Its size.
+    pub audio_bytes: Option<i64>,
+    /// Its decoded length in milliseconds.
+    pub audio_ms: Option<i64>,
+    /// Container format, as found by decoding.
+    pub audio_format: Option<String>,
+    /// The run the notes come from.
+    pub extraction_run_id: Option<Uuid>,
+    /// What the lexical risk screen of the transcript found (`notes::RiskScreen`); `None` until it was made.
+    pub risk_screen: Option<Json>,
+    /// Creation.
+    pub created_at: ChronoDateTimeUtc,
+    /// Last change.
+    pub updated_at: ChronoDateTimeUtc,
+}
+
+/// Relations are followed by the API's loaders, by id.
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// The sessions the actor may know of: a therapist's own, those of a patient's own record.
+pub fn visible_to(actor: &Actor) -> Select<Entity> {
+    Entity::find().filter(match actor {
+        Actor::User { id, role: Role::Therapist, .. } => Condition::all().add(Column::TherapistId.eq(*id)),
+        Actor::User { id, role: Role::Patient, .. } => Condition::all().add(
+            Column::PatientId.in_subquery(
+                Query::select()
+                    .column(patient::Column::Id)
+                    .from(patient::Entity)
+                    .and_where(patient::Column::UserId.eq(*id))
+                    .to_owned(),
+            ),
+        ),
+        Actor::System { .. } => Condition::all(),
+        Actor::Anonymous | Actor::User { role: Role::Admin, .. } => crate::entity::nothing(),
+    })
+}

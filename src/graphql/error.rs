@@ -1,0 +1,78 @@
+//! The one mapping from errors of features to what clients see.
+
+use std::sync::Arc;
+
+use async_graphql::{ErrorExtensions, SimpleObject};
+
+use crate::error::{Code, Error, UserError};
+
+/// Why a mutation did not do what was asked.
+#[derive(SimpleObject)]
+#[graphql(name = "UserError")]
+pub(super) struct UserErrorView {
+    /// What kind of failure.
+    code: Code,
+    /// What to do about it.
+    message: String,
+    /// The input field at fault, if one is.
+    field: Option<&'static str>,
+}
+
+impl From<UserError> for UserErrorView {
+    fn from(UserError { code, message, field }: UserError) -> Self {
+        Self { code, message, field }
+    }
+}
+
+/// An error at the top level of an answer.
+#[derive(Clone, Debug)]
+pub(super) struct ApiError(Arc<Error>);
+
+impl ApiError {
+    /// An error that several resolvers share, because they share a batched read.
+    pub(super) fn shared(error: Arc<Error>) -> Self {
+        Self(error)
+    }
+}
+
+impl<E: Into<Error>> From<E> for ApiError {
+    fn from(error: E) -> Self {
+        Self(Arc::new(error.into()))
+    }
+}
+
+impl From<ApiError> for async_graphql::Error {
+    fn from(ApiError(error): ApiError) -> Self {
+        let (code, retryable) = match &*error {
+            Error::Unauthenticated => ("UNAUTHENTICATED", false),
+            Error::Forbidden => ("FORBIDDEN", false),
+            Error::BadRequest(_) | Error::User(_) => ("BAD_REQUEST", false),
+            Error::NotFound(_) => ("NOT_FOUND", false),
+            Error::RateLimited(_) => ("RATE_LIMITED", true),
+            Error::Unavailable => ("UNAVAILABLE", true),
+            Error::Internal(_) => ("INTERNAL", false),
+        };
+        if let Error::Internal(cause) = &*error {
+            tracing::error!(error = ?cause, "a request met an internal error");
+        }
+        async_graphql::Error::new(error.to_string()).extend_with(|_, extensions| {
+            extensions.set("code", code);
+            extensions.set("retryable", retryable);
+            if let Error::RateLimited(after) = &*error {
+                extensions.set("retryAfter", after.as_secs().max(1));
+            }
+        })
+    }
+}
+
+/// What a resolver answers.
+pub(super) type ApiResult<T> = Result<T, ApiError>;
+
+/// Splits the result of a mutation into its payload: the thing, or why not.
+pub(super) fn payload<T>(result: Result<T, Error>) -> ApiResult<(Option<T>, Vec<UserErrorView>)> {
+    match result {
+        Ok(thing) => Ok((Some(thing), Vec::new())),
+        Err(Error::User(error)) => Ok((None, vec![error.into()])),
+        Err(error) => Err(error.into()),
+    }
+}

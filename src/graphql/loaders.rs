@@ -1,0 +1,66 @@
+//! Batched reads: however many sessions an answer has, their patients are read in one query.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::dataloader::{DataLoader, Loader};
+use async_graphql::runtime::{TokioSpawner, TokioTimer};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use uuid::Uuid;
+
+use crate::actor::Actor;
+use crate::app::App;
+use crate::entity::{patient, user};
+use crate::error::Error;
+use crate::patients::Patients;
+
+/// The loaders of one asker.
+pub(super) struct Loaders {
+    /// Patients by id, of those the asker may know of.
+    pub(super) patients: DataLoader<PatientLoader>,
+    /// Therapists by id.
+    pub(super) therapists: DataLoader<TherapistLoader>,
+}
+
+impl Loaders {
+    pub(super) fn new(app: &Arc<App>, actor: &Actor) -> Self {
+        let patients = PatientLoader { patients: app.patients.clone(), actor: actor.clone() };
+        let therapists = TherapistLoader { app: app.clone() };
+        Self {
+            patients: DataLoader::new(patients, TokioSpawner::current(), TokioTimer::default()),
+            therapists: DataLoader::new(therapists, TokioSpawner::current(), TokioTimer::default()),
+        }
+    }
+}
+
+pub(super) struct PatientLoader {
+    patients: Patients,
+    actor: Actor,
+}
+
+impl Loader<Uuid> for PatientLoader {
+    type Value = patient::Model;
+    type Error = Arc<Error>;
+
+    async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, patient::Model>, Arc<Error>> {
+        let rows = self.patients.get_many(&self.actor, ids).await.map_err(Arc::new)?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+}
+
+/// Loads the therapists of sessions that the asker has been shown.
+pub(super) struct TherapistLoader {
+    app: Arc<App>,
+}
+
+impl Loader<Uuid> for TherapistLoader {
+    type Value = user::Model;
+    type Error = Arc<Error>;
+
+    async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, user::Model>, Arc<Error>> {
+        let rows =
+            user::Entity::find().filter(user::Column::Id.is_in(ids.iter().copied())).all(&self.app.db).await;
+        let rows = rows.map_err(|error| Arc::new(error.into()))?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+}

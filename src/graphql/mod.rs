@@ -1,0 +1,53 @@
+//! The GraphQL schema: one file a noun, merged into the roots. A resolver authorises, calls one feature, and wraps
+//! what it gives; doc comments are the API's documentation.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "these comments are the API's documentation, and spell codes as it does"
+)]
+
+mod auth;
+mod connection;
+pub mod context;
+mod date;
+mod error;
+mod loaders;
+mod node;
+mod notes;
+mod patient;
+mod session;
+mod subscription;
+mod transcript;
+pub mod upload;
+mod user;
+
+use async_graphql::{MergedObject, Schema};
+
+pub use subscription::Subscription;
+
+/// What can be asked.
+#[derive(MergedObject, Default)]
+pub struct Query(node::NodeQuery, user::ViewerQuery, patient::PatientQuery, session::SessionQuery);
+
+/// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.
+#[derive(MergedObject, Default)]
+pub struct Mutation(auth::AuthMutation, patient::PatientMutation, session::SessionMutation);
+
+/// The schema with its three roots.
+pub type ApiSchema = Schema<Query, Mutation, Subscription>;
+
+/// Builds the schema; what a request needs (app, asker) comes with the request.
+#[must_use]
+pub fn schema(introspection: bool) -> ApiSchema {
+    let builder =
+        Schema::build(Query::default(), Mutation::default(), Subscription).limit_recursive_depth(64);
+    if introspection { builder.finish() } else { builder.disable_introspection().finish() }
+}
+
+/// The schema in GraphQL's own language: `schema.graphql`.
+#[must_use]
+pub fn sdl() -> String {
+    let options =
+        async_graphql::SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items();
+    schema(true).sdl_with_options(options)
+}

@@ -1,0 +1,40 @@
+//! Relay's `Node`: anything by its id.
+
+use async_graphql::{Context, ID, Interface, Object};
+
+use super::context::{ContextExt, uuid};
+use super::error::ApiResult;
+use super::patient::Patient;
+use super::session::Session;
+use super::user::User;
+
+/// Something with an id.
+#[derive(Interface)]
+#[graphql(field(name = "id", ty = "ID", desc = "UUID, version 7."))]
+pub(super) enum Node {
+    /// A patient record.
+    Patient(Patient),
+    /// A session.
+    Session(Session),
+    /// A user.
+    User(User),
+}
+
+#[derive(Default)]
+pub(super) struct NodeQuery;
+
+#[Object]
+impl NodeQuery {
+    /// Anything you may see, by its id; null when there is no such thing, or it is not yours.
+    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> ApiResult<Option<Node>> {
+        let viewer = ctx.app().auth.viewer(ctx.actor()).await?;
+        let Some(id) = uuid(&id) else { return Ok(None) };
+        if let Some(patient) = ctx.app().patients.get(ctx.actor(), id).await? {
+            return Ok(Some(Patient(patient).into()));
+        }
+        if let Some(session) = ctx.app().sessions.get(ctx.actor(), id).await? {
+            return Ok(Some(Session(session).into()));
+        }
+        Ok((viewer.id == id).then(|| User(viewer).into()))
+    }
+}

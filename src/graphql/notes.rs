@@ -1,0 +1,215 @@
+//! Clinical notes, what they rest on, and what they cost.
+
+use async_graphql::{ID, SimpleObject};
+use chrono::{DateTime, Utc};
+
+use super::error::ApiResult;
+use crate::ai::{Mood, MoodTrajectory, RiskKind, RiskSeverity};
+use crate::entity::extraction_run::{self, Kind};
+use crate::entity::transcript_piece;
+use crate::notes::{self, RiskSource, Verdict};
+
+/// Clinical notes of a session: a draft until somebody has reviewed them.
+#[derive(SimpleObject)]
+#[graphql(name = "SessionNotes")]
+pub(super) struct Notes {
+    /// Main subjects, 3 to 7 in a full session.
+    key_topics: Vec<String>,
+    /// The session in 2 or 3 sentences.
+    topic_summary: String,
+    /// Coping strategies that were discussed, tried or taught.
+    strategies: Vec<Item>,
+    /// Homework and tasks that were agreed.
+    action_items: Vec<Item>,
+    /// Overall emotional tone.
+    session_mood: Mood,
+    /// The tone as a number, 1 (very low) to 5 (very positive).
+    mood_score: i32,
+    /// Where the mood went in the course of the session.
+    mood_trajectory: MoodTrajectory,
+    /// Clinical summary for the therapist, 150 to 200 words in a full session.
+    therapist_notes: String,
+    /// Summary for the patient, 100 to 150 words in a full session.
+    patient_summary: String,
+    /// Concerns for somebody's safety. An empty list means that none of `riskScreens` raised one; it does not mean that
+    /// there is no risk.
+    risk_flags: Vec<RiskFlag>,
+    /// Which screens for risk were made.
+    risk_screens: Vec<String>,
+    /// The run that wrote these notes.
+    run: ExtractionRun,
+}
+
+/// A strategy or an action item.
+#[derive(SimpleObject)]
+#[graphql(name = "NoteItem")]
+pub(super) struct Item {
+    /// The statement.
+    text: String,
+    /// The words it rests on.
+    evidence: Evidence,
+}
+
+/// The words a statement rests on, looked up in the transcript by code.
+#[derive(SimpleObject)]
+pub(super) struct Evidence {
+    /// The words.
+    quote: String,
+    /// The utterance they start in; null when they are not found.
+    segment_id: Option<ID>,
+    /// Start of that utterance in the recording, in milliseconds.
+    start_ms: Option<i64>,
+    /// End of the utterance they end in, in milliseconds.
+    end_ms: Option<i64>,
+    /// Whether they were found.
+    verdict: Verdict,
+}
+
+/// A concern for somebody's safety.
+#[derive(SimpleObject)]
+pub(super) struct RiskFlag {
+    /// What it is about.
+    kind: RiskKind,
+    /// How urgent it is.
+    severity: RiskSeverity,
+    /// Who raised it.
+    source: RiskSource,
+    /// The concern.
+    text: String,
+    /// The words it rests on.
+    evidence: Evidence,
+}
+
+/// What a screen of the transcript by a list of phrases found.
+#[derive(SimpleObject)]
+pub(super) struct RiskScreen {
+    /// Version of the list.
+    version: String,
+    /// What it raised. Empty means that no phrase of the list occurs; it does not mean that there is no risk.
+    flags: Vec<RiskFlag>,
+}
+
+/// One extraction of notes.
+#[derive(SimpleObject)]
+pub(super) struct ExtractionRun {
+    /// UUID, version 7.
+    id: ID,
+    /// Written by a language model, or put together from quotes by rules.
+    kind: Kind,
+    /// Who wrote them.
+    provider: String,
+    /// With which model or set of rules.
+    model: String,
+    /// With which version of the prompt or of the rules.
+    prompt_version: String,
+    /// Tokens sent; null where the provider does not say.
+    prompt_tokens: Option<i64>,
+    /// Tokens received; null where the provider does not say.
+    completion_tokens: Option<i64>,
+    /// Money, in US dollars, by the price table of the server; null where tokens are not known.
+    cost_usd: Option<f64>,
+    /// Wall time, in milliseconds.
+    duration_ms: i64,
+    /// What is not as it should be, a sentence each.
+    warnings: Vec<String>,
+    /// When.
+    created_at: DateTime<Utc>,
+}
+
+/// What a session has consumed.
+#[derive(SimpleObject)]
+#[graphql(name = "SessionCost")]
+pub(super) struct Cost {
+    /// Audio given to speech recognition, in seconds.
+    audio_seconds: f64,
+    /// Tokens sent to note extraction.
+    prompt_tokens: i64,
+    /// Tokens received from note extraction.
+    completion_tokens: i64,
+    /// Money, in US dollars, by the price table of the server; what runs on this machine costs nothing.
+    usd: f64,
+}
+
+impl Notes {
+    pub(super) fn new(run: extraction_run::Model) -> ApiResult<Self> {
+        let notes: notes::Notes = serde_json::from_value(run.notes.clone()).map_err(anyhow::Error::new)?;
+        Ok(Self {
+            key_topics: notes.key_topics,
+            topic_summary: notes.topic_summary,
+            strategies: notes.strategies.into_iter().map(Item::from).collect(),
+            action_items: notes.action_items.into_iter().map(Item::from).collect(),
+            session_mood: notes.session_mood,
+            mood_score: notes.session_mood.score(),
+            mood_trajectory: notes.mood_trajectory,
+            therapist_notes: notes.therapist_notes,
+            patient_summary: notes.patient_summary,
+            risk_flags: notes.risk_flags.into_iter().map(RiskFlag::from).collect(),
+            risk_screens: notes.risk_screens,
+            run: ExtractionRun::new(run)?,
+        })
+    }
+}
+
+impl RiskScreen {
+    pub(super) fn new(stored: serde_json::Value) -> ApiResult<Self> {
+        let screen: notes::RiskScreen = serde_json::from_value(stored).map_err(anyhow::Error::new)?;
+        Ok(Self { version: screen.version, flags: screen.flags.into_iter().map(RiskFlag::from).collect() })
+    }
+}
+
+impl ExtractionRun {
+    fn new(run: extraction_run::Model) -> ApiResult<Self> {
+        Ok(Self {
+            id: run.id.into(),
+            kind: run.kind,
+            provider: run.provider,
+            model: run.model,
+            prompt_version: run.prompt_version,
+            prompt_tokens: run.prompt_tokens,
+            completion_tokens: run.completion_tokens,
+            cost_usd: run.cost_usd,
+            duration_ms: run.work_ms,
+            warnings: serde_json::from_value(run.warnings).map_err(anyhow::Error::new)?,
+            created_at: run.created_at,
+        })
+    }
+}
+
+impl Cost {
+    #[expect(clippy::cast_precision_loss, reason = "a recording has far fewer than 2^52 milliseconds")]
+    pub(super) fn new(
+        pieces: &[transcript_piece::Model],
+        runs: &[extraction_run::Model],
+        price_per_audio_minute: f64,
+    ) -> Self {
+        let seconds = |piece: &transcript_piece::Model| piece.audio_ms as f64 / 1000.0;
+        let paid = pieces.iter().filter(|piece| piece.provider != "local").map(seconds).sum::<f64>();
+        let notes: f64 = runs.iter().filter_map(|run| run.cost_usd).sum();
+        Self {
+            audio_seconds: pieces.iter().map(seconds).sum(),
+            prompt_tokens: runs.iter().filter_map(|run| run.prompt_tokens).sum(),
+            completion_tokens: runs.iter().filter_map(|run| run.completion_tokens).sum(),
+            usd: paid / 60.0 * price_per_audio_minute + notes,
+        }
+    }
+}
+
+impl From<notes::Item> for Item {
+    fn from(notes::Item { text, evidence }: notes::Item) -> Self {
+        Self { text, evidence: evidence.into() }
+    }
+}
+
+impl From<notes::Evidence> for Evidence {
+    fn from(evidence: notes::Evidence) -> Self {
+        let notes::Evidence { quote, segment_id, start_ms, end_ms, verdict } = evidence;
+        Self { quote, segment_id: segment_id.map(ID::from), start_ms, end_ms, verdict }
+    }
+}
+
+impl From<notes::RiskFlag> for RiskFlag {
+    fn from(flag: notes::RiskFlag) -> Self {
+        let notes::RiskFlag { kind, severity, source, text, evidence } = flag;
+        Self { kind, severity, source, text, evidence: evidence.into() }
+    }
+}

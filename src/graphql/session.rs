@@ -1,0 +1,323 @@
+//! Sessions.
+
+use async_graphql::{Context, Description, ID, InputObject, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+use futures::StreamExt;
+
+use super::connection::{ConnectionOf, connection, wants_total};
+use super::context::{ContextExt, uuid};
+use super::date::Date;
+use super::error::{ApiError, ApiResult, UserErrorView, payload};
+use super::notes::{Cost, Notes, RiskScreen};
+use super::patient::Patient;
+use super::transcript::{self, TranscriptSegment};
+use super::upload::Upload;
+use super::user::User;
+use crate::entity::session::{Attendance, Model, Status};
+use crate::error::{Error, UserError};
+use crate::events::Event;
+use crate::page::PageArgs;
+use crate::sessions::SessionFilter;
+use crate::sessions::upload::{Interrupted, NewRecording};
+
+/// A therapy session: the appointment, its recording, and how far that is processed.
+#[derive(Clone, Description)]
+pub(super) struct Session(pub(super) Model);
+
+impl Session {
+    /// The session as of an event: with the event's own status, version and progress.
+    pub(super) fn at(row: Model, event: Event) -> Self {
+        Self(Model { status: event.status, version: event.version, progress: event.progress, ..row })
+    }
+}
+
+#[Object(use_type_description)]
+impl Session {
+    /// UUID, version 7.
+    pub(super) async fn id(&self) -> ID {
+        self.0.id.into()
+    }
+
+    /// With whom.
+    async fn patient(&self, ctx: &Context<'_>) -> ApiResult<Option<Patient>> {
+        let loaded = ctx.loaders().patients.load_one(self.0.patient_id).await;
+        Ok(loaded.map_err(ApiError::shared)?.map(Patient))
+    }
+
+    /// Whose session.
+    async fn therapist(&self, ctx: &Context<'_>) -> ApiResult<Option<User>> {
+        let loaded = ctx.loaders().therapists.load_one(self.0.therapist_id).await;
+        Ok(loaded.map_err(ApiError::shared)?.map(User))
+    }
+
+    /// How far the recording is processed; null until there is one.
+    async fn status(&self) -> Option<Status> {
+        self.0.status
+    }
+
+    /// What became of the appointment.
+    async fn attendance(&self) -> Attendance {
+        self.0.attendance
+    }
+
+    /// When it was to start; null when it was not scheduled here.
+    async fn scheduled_start(&self) -> Option<DateTime<Utc>> {
+        self.0.scheduled_start
+    }
+
+    /// The therapist's day.
+    async fn session_date(&self) -> Date {
+        Date(self.0.session_date)
+    }
+
+    /// Length of the session, in minutes.
+    async fn duration_minutes(&self) -> Option<i32> {
+        self.0.duration_minutes
+    }
+
+    /// Percent of the present stage, 0 to 100.
+    async fn progress(&self) -> i32 {
+        self.0.progress
+    }
+
+    /// Grows with every change of status or progress.
+    async fn version(&self) -> i64 {
+        self.0.version
+    }
+
+    /// Why processing failed, and what to do about it. For the therapist; null for others.
+    async fn error_message(&self, ctx: &Context<'_>) -> Option<&str> {
+        self.0.error_message.as_deref().filter(|_| ctx.actor().reads_clinical_content())
+    }
+
+    /// What the uploader called the recording. For the therapist; null for others.
+    async fn audio_filename(&self, ctx: &Context<'_>) -> Option<&str> {
+        self.0.audio_filename.as_deref().filter(|_| ctx.actor().reads_clinical_content())
+    }
+
+    /// The transcript as text, a line an utterance; null until the first piece is recognised. For the therapist; null
+    /// for others. Reading it is audited.
+    async fn transcript_text(&self, ctx: &Context<'_>) -> ApiResult<Option<String>> {
+        if !ctx.actor().reads_clinical_content() {
+            return Ok(None);
+        }
+        ctx.witness_read("session.read_transcript", &self.0).await?;
+        let lines: Vec<_> =
+            ctx.app().sessions.transcript(&self.0).await?.into_iter().map(|row| row.text).collect();
+        Ok((!lines.is_empty()).then(|| lines.join("\n")))
+    }
+
+    /// The transcript, an utterance a node, in order; pieces appear while the recording is recognised. For the
+    /// therapist; null for others. Reading it is audited.
+    async fn transcript_segments(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many, 1 to 100; 25 if missing.")] first: Option<i32>,
+        #[graphql(desc = "Cursor of the last one of the page before.")] after: Option<String>,
+    ) -> ApiResult<Option<ConnectionOf<TranscriptSegment>>> {
+        if !ctx.actor().reads_clinical_content() {
+            return Ok(None);
+        }
+        ctx.witness_read("session.read_transcript", &self.0).await?;
+        transcript::connection(ctx, &self.0, first, after).await.map(Some)
+    }
+
+    /// The clinical notes; null until they are written. For the therapist; null for others. Reading them is audited.
+    async fn notes(&self, ctx: &Context<'_>) -> ApiResult<Option<Notes>> {
+        if !ctx.actor().reads_clinical_content() {
+            return Ok(None);
+        }
+        let Some(run) = ctx.app().sessions.extraction_run(&self.0).await? else { return Ok(None) };
+        ctx.witness_read("session.read_notes", &self.0).await?;
+        Ok(Some(Notes::new(run)?))
+    }
+
+    /// What the lexical risk screen of the transcript found, also when no notes could be written; null until the
+    /// transcript is complete. For the therapist; null for others. Reading it is audited.
+    async fn risk_screen(&self, ctx: &Context<'_>) -> ApiResult<Option<RiskScreen>> {
+        if !ctx.actor().reads_clinical_content() {
+            return Ok(None);
+        }
+        let Some(screen) = self.0.risk_screen.clone() else { return Ok(None) };
+        ctx.witness_read("session.read_notes", &self.0).await?;
+        Ok(Some(RiskScreen::new(screen)?))
+    }
+
+    /// What recognition and extraction have consumed so far, every attempt and run counted. For the therapist; null for others.
+    async fn cost(&self, ctx: &Context<'_>) -> ApiResult<Option<Cost>> {
+        if !ctx.actor().reads_clinical_content() {
+            return Ok(None);
+        }
+        let app = ctx.app();
+        let (pieces, runs) =
+            (app.sessions.pieces(&self.0).await?, app.sessions.extraction_runs(&self.0).await?);
+        Ok(Some(Cost::new(&pieces, &runs, app.config.ai.price_per_audio_minute)))
+    }
+
+    /// When the session was entered.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// When it was last changed.
+    async fn updated_at(&self) -> DateTime<Utc> {
+        self.0.updated_at
+    }
+}
+
+/// Which sessions; what is left out does not matter.
+#[derive(InputObject, Default)]
+pub(super) struct SessionFilterInput {
+    /// With whom.
+    patient_id: Option<ID>,
+    /// How far processed.
+    status: Option<Status>,
+    /// What became of the appointment.
+    attendance: Option<Attendance>,
+    /// First day.
+    from: Option<Date>,
+    /// Last day.
+    to: Option<Date>,
+}
+
+impl From<SessionFilterInput> for SessionFilter {
+    fn from(input: SessionFilterInput) -> Self {
+        let SessionFilterInput { patient_id, status, attendance, from, to } = input;
+        // An id that is none is nobody's: no session is with nobody.
+        let patient_id = patient_id.map(|id| uuid(&id).unwrap_or_default());
+        Self { patient_id, status, attendance, from: from.map(|day| day.0), to: to.map(|day| day.0) }
+    }
+}
+
+pub(super) async fn sessions_connection(
+    ctx: &Context<'_>,
+    filter: &SessionFilter,
+    first: Option<i32>,
+    after: Option<String>,
+) -> ApiResult<ConnectionOf<Session>> {
+    let (app, actor) = (ctx.app(), ctx.actor());
+    let page = PageArgs::new(first, after.as_deref())?;
+    let rows = app.sessions.list(actor, filter, page).await?;
+    let total = if wants_total(ctx) { app.sessions.count(actor, filter).await? } else { 0 };
+    Ok(connection(rows, after.is_some(), total, |row| row.id, Session))
+}
+
+#[derive(Default)]
+pub(super) struct SessionQuery;
+
+#[Object]
+impl SessionQuery {
+    /// Your sessions, newest first. For therapists; a patient sees date and status of the own ones.
+    async fn sessions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many, 1 to 100; 25 if missing.")] first: Option<i32>,
+        #[graphql(desc = "Cursor of the last one of the page before.")] after: Option<String>,
+        #[graphql(desc = "Which ones; all if missing.")] filter: Option<SessionFilterInput>,
+    ) -> ApiResult<ConnectionOf<Session>> {
+        ctx.actor().user_id()?;
+        sessions_connection(ctx, &filter.unwrap_or_default().into(), first, after).await
+    }
+
+    /// One session; null when there is none with this id, or it is not yours. For the therapist and the patient.
+    async fn session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The session's id.")] id: ID,
+    ) -> ApiResult<Option<Session>> {
+        ctx.actor().user_id()?;
+        let Some(id) = uuid(&id) else { return Ok(None) };
+        Ok(ctx.app().sessions.get(ctx.actor(), id).await?.map(Session))
+    }
+}
+
+/// A recording of a session that took place.
+#[derive(InputObject)]
+pub(super) struct UploadSessionInput {
+    /// Whose session.
+    patient_id: ID,
+    /// The recording: mp3, m4a (AAC), wav, flac, ogg (Vorbis, Opus) or webm (Opus), as a part of a multipart request.
+    audio: Upload,
+    /// The therapist's day; today if missing.
+    session_date: Option<Date>,
+    /// Length of the session, 1 to 1440 minutes; that of the recording if missing.
+    duration_minutes: Option<i32>,
+    /// Makes the request safe to send again: for 24 hours the same key, input and file give the first result.
+    idempotency_key: Option<String>,
+}
+
+/// A session, or why not.
+#[derive(SimpleObject)]
+pub(super) struct SessionPayload {
+    /// The session as it is now.
+    session: Option<Session>,
+    /// Why nothing was changed.
+    user_errors: Vec<UserErrorView>,
+}
+
+impl SessionPayload {
+    fn new(result: Result<Model, Error>) -> ApiResult<Self> {
+        let (session, user_errors) = payload(result)?;
+        Ok(Self { session: session.map(Session), user_errors })
+    }
+}
+
+#[derive(Default)]
+pub(super) struct SessionMutation;
+
+#[Object]
+impl SessionMutation {
+    /// Takes in the recording of a session, and starts to process it; follow it with `sessionUpdated`. The recording is
+    /// decoded while it arrives, and kept only if it is complete and good. For the patient's therapist.
+    /// Codes: INVALID_INPUT, NOT_FOUND, INVALID_STATE, UNSUPPORTED_MEDIA, DAMAGED_MEDIA, SILENT_MEDIA, FILE_TOO_LARGE,
+    /// IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS.
+    async fn upload_session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The recording.")] input: UploadSessionInput,
+    ) -> ApiResult<SessionPayload> {
+        ctx.actor().therapist_id()?;
+        let Some(patient_id) = uuid(&input.patient_id) else {
+            return SessionPayload::new(Err(UserError::not_found("patient").on("patientId").into()));
+        };
+        let file = input.audio.value(ctx).map_err(Error::from)?;
+        let new = NewRecording {
+            patient_id,
+            file_name: file.filename,
+            session_date: input.session_date.map(|day| day.0),
+            duration_minutes: input.duration_minutes,
+            idempotency_key: input.idempotency_key,
+        };
+        let chunks = file.chunks.map(|chunk| chunk.map_err(|_| Interrupted));
+        SessionPayload::new(ctx.app().uploads.upload(ctx.actor(), ctx.origin(), new, chunks).await)
+    }
+
+    /// Processes a FAILED session again; what was recognised before is kept, and not paid for twice. For its therapist.
+    /// Codes: NOT_FOUND, INVALID_STATE.
+    async fn retry_session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which session.")] session_id: ID,
+    ) -> ApiResult<SessionPayload> {
+        ctx.actor().therapist_id()?;
+        let Some(id) = uuid(&session_id) else { return SessionPayload::new(Err(no_such_session())) };
+        SessionPayload::new(ctx.app().pipeline.retry(ctx.actor(), ctx.origin(), id).await)
+    }
+
+    /// Writes the notes of a transcribed session again. An unchanged transcript read by an unchanged extractor gives the
+    /// notes there are, unless `force` is set. For its therapist. Codes: NOT_FOUND, INVALID_STATE.
+    async fn extract_notes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which session.")] session_id: ID,
+        #[graphql(desc = "Pay again even if nothing has changed.", default)] force: bool,
+    ) -> ApiResult<SessionPayload> {
+        ctx.actor().therapist_id()?;
+        let Some(id) = uuid(&session_id) else { return SessionPayload::new(Err(no_such_session())) };
+        SessionPayload::new(ctx.app().pipeline.extract_again(ctx.actor(), ctx.origin(), id, force).await)
+    }
+}
+
+fn no_such_session() -> Error {
+    UserError::not_found("session").on("sessionId").into()
+}

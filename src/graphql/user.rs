@@ -1,0 +1,88 @@
+//! Users, and the one who asks.
+
+use async_graphql::{Context, Description, ID, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+
+use super::context::ContextExt;
+use super::error::ApiResult;
+use crate::entity::auth_session;
+use crate::entity::user::{Model, Role};
+
+/// Somebody who can log in.
+#[derive(Description)]
+pub(super) struct User(pub(super) Model);
+
+#[Object(use_type_description)]
+impl User {
+    /// UUID, version 7.
+    pub(super) async fn id(&self) -> ID {
+        self.0.id.into()
+    }
+
+    /// E-mail address, in lower case.
+    async fn email(&self) -> &str {
+        &self.0.email
+    }
+
+    /// Name as shown.
+    async fn full_name(&self) -> &str {
+        &self.0.full_name
+    }
+
+    /// What the user is.
+    async fn role(&self) -> Role {
+        self.0.role
+    }
+
+    /// IANA time zone; a day in analytics is a day there.
+    async fn timezone(&self) -> &str {
+        &self.0.timezone
+    }
+
+    /// Whether the user can log in.
+    async fn is_active(&self) -> bool {
+        self.0.is_active
+    }
+
+    /// The log-ins that can still be refreshed, newest first; your own only, empty for others.
+    async fn auth_sessions(&self, ctx: &Context<'_>) -> ApiResult<Vec<AuthSession>> {
+        if ctx.actor().user_id()? != self.0.id {
+            return Ok(Vec::new());
+        }
+        let rows = ctx.app().auth.auth_sessions(self.0.id).await?;
+        Ok(rows.into_iter().map(AuthSession::from).collect())
+    }
+}
+
+/// A log-in of a device.
+#[derive(SimpleObject)]
+pub(super) struct AuthSession {
+    /// Id of the log-in.
+    id: ID,
+    /// When it was last refreshed, or made.
+    last_used_at: DateTime<Utc>,
+    /// When it ends unless it is refreshed.
+    expires_at: DateTime<Utc>,
+    /// Address it came from.
+    ip: Option<String>,
+    /// What the client called itself.
+    user_agent: Option<String>,
+}
+
+impl From<auth_session::Model> for AuthSession {
+    fn from(row: auth_session::Model) -> Self {
+        let auth_session::Model { family_id, created_at, expires_at, ip, user_agent, .. } = row;
+        Self { id: family_id.into(), last_used_at: created_at, expires_at, ip, user_agent }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct ViewerQuery;
+
+#[Object]
+impl ViewerQuery {
+    /// Yourself. For everybody who is logged in.
+    async fn viewer(&self, ctx: &Context<'_>) -> ApiResult<User> {
+        Ok(User(ctx.app().auth.viewer(ctx.actor()).await?))
+    }
+}

@@ -1,0 +1,51 @@
+//! What can be asked for: a job is a small struct of ids, enqueued inside the transaction that creates the need.
+//!
+//! Jobs live in the tables of apalis-postgres and are run by apalis workers (`worker`). The SQL around them is
+//! ours ([`lease`]), because a clinical queue needs what the stock storage does not promise: attempts are counted
+//! when a job is claimed, delays are persisted, a job that kills its workers ends, and a worker that lost its
+//! lease can no longer write.
+
+pub mod jobs;
+pub mod lease;
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use lease::Lease;
+
+/// Something that can be asked for. Fields are ids and small numbers, never clinical data.
+pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Name of the queue; never changes once jobs have been stored under it.
+    const KIND: &'static str;
+    /// How often it is tried before it is given up.
+    const MAX_ATTEMPTS: i32;
+    /// How long one attempt may take.
+    const TIMEOUT: Duration;
+
+    /// Two jobs of one kind with the same key are one job.
+    fn key(&self) -> String;
+}
+
+/// Adds a job; visible to workers when the transaction commits. One that was asked for before is left alone.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn enqueue<J: Job>(db: &impl ConnectionTrait, job: &J) -> Result<(), DbErr> {
+    let args = serde_json::to_vec(job).map_err(|error| DbErr::Json(error.to_string()))?;
+    let insert = "INSERT INTO apalis.jobs
+            (id, job_type, job, status, attempts, max_attempts, run_at, priority, metadata, idempotency_key)
+        VALUES ($1, $2, $3, 'Pending', 0, $4, now(), 0, ''::hstore, $5)
+        ON CONFLICT (job_type, idempotency_key) DO NOTHING";
+    let values = [
+        ulid::Ulid::generate().to_string().into(),
+        J::KIND.into(),
+        args.into(),
+        J::MAX_ATTEMPTS.into(),
+        job.key().into(),
+    ];
+    db.execute_raw(Statement::from_sql_and_values(DatabaseBackend::Postgres, insert, values)).await?;
+    Ok(())
+}

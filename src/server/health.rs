@@ -1,0 +1,191 @@
+//! Signs of life for operators, balancers and Prometheus.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq;
+
+use crate::app::App;
+use crate::queue::lease::{self, Depth};
+
+/// A check that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+#[derive(Clone)]
+struct Ops {
+    app: Arc<App>,
+    metrics: Option<PrometheusHandle>,
+}
+
+pub(super) fn routes(app: Arc<App>, metrics: Option<PrometheusHandle>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/health/live", get(|| async { Json(json!({ "status": "ok" })) }))
+        .route("/health/ready", get(ready))
+        .route("/metrics", get(render))
+        .with_state(Ops { app, metrics })
+}
+
+/// Whether the server can serve; with details of its parts for operators.
+async fn health(
+    State(ops): State<Ops>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let parts = Parts::look(&ops.app).await;
+    let mut body = json!({ "status": if parts.able() { "ok" } else { "unavailable" } });
+    if ops.admits(peer, &headers) {
+        body["parts"] = parts.details(&ops.app);
+    }
+    (parts.code(), Json(body)).into_response()
+}
+
+/// Whether a balancer should send requests here: not while stopping.
+async fn ready(State(ops): State<Ops>) -> Response {
+    let parts = Parts::look(&ops.app).await;
+    if ops.app.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "stopping" }))).into_response();
+    }
+    (parts.code(), Json(json!({ "status": if parts.able() { "ok" } else { "unavailable" } }))).into_response()
+}
+
+async fn render(
+    State(ops): State<Ops>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let (true, Some(metrics)) = (ops.admits(peer, &headers), &ops.metrics) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    if let Ok(Ok(depth)) = tokio::time::timeout(PATIENCE, lease::depth(ops.app.pool())).await {
+        set_gauges(&depth);
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of jobs are far below 2^52")]
+fn set_gauges(depth: &Depth) {
+    metrics::gauge!("jobs", "state" => "waiting").set(depth.waiting as f64);
+    metrics::gauge!("jobs", "state" => "running").set(depth.running as f64);
+    metrics::gauge!("jobs", "state" => "dead").set(depth.dead as f64);
+    metrics::gauge!("oldest_waiting_job_seconds").set(depth.oldest_seconds.unwrap_or(0.0));
+}
+
+impl Ops {
+    fn admits(&self, peer: SocketAddr, headers: &HeaderMap) -> bool {
+        is_operator(peer.ip(), headers, self.app.config.http.ops_token.as_ref())
+    }
+}
+
+/// This machine, or somebody with `OPS_TOKEN`.
+fn is_operator(peer: IpAddr, headers: &HeaderMap, token: Option<&SecretString>) -> bool {
+    let bearer =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let knows = |(bearer, token): (&str, &SecretString)| {
+        bool::from(bearer.as_bytes().ct_eq(token.expose_secret().as_bytes()))
+    };
+    peer.is_loopback() || bearer.zip(token).is_some_and(knows)
+}
+
+/// What the server stands on.
+struct Parts {
+    queue: Result<Depth, String>,
+    storage: Result<(), String>,
+}
+
+impl Parts {
+    async fn look(app: &App) -> Self {
+        let queue = match tokio::time::timeout(PATIENCE, lease::depth(app.pool())).await {
+            Ok(depth) => depth.map_err(|error| {
+                tracing::warn!(%error, "the database does not answer");
+                "does not answer".to_owned()
+            }),
+            Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        };
+        let storage = app.storage.clone();
+        let checked = tokio::task::spawn_blocking(move || storage.check());
+        let storage = match tokio::time::timeout(PATIENCE, checked).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            _ => Err("cannot be written to".to_owned()),
+        };
+        Self { queue, storage }
+    }
+
+    fn able(&self) -> bool {
+        self.queue.is_ok() && self.storage.is_ok()
+    }
+
+    fn code(&self) -> StatusCode {
+        if self.able() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+    }
+
+    fn details(&self, app: &App) -> Value {
+        let (speech, notes) = (app.transcriber.provider(), app.extractor.provider());
+        let state = |result: Result<(), &String>| result.map_or_else(Clone::clone, |()| "ok".to_owned());
+        json!({
+            "database": state(self.queue.as_ref().map(|_| ())),
+            "queue": self.queue.as_ref().ok().map(|depth| json!({
+                "waiting": depth.waiting,
+                "running": depth.running,
+                "dead": depth.dead,
+                "oldestWaitingSeconds": depth.oldest_seconds,
+            })),
+            "storage": state(self.storage.as_ref().copied()),
+            "providers": {
+                "speech": { "name": speech.name, "model": speech.model },
+                "notes": { "name": notes.name, "model": notes.model },
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    const STRANGER: &str = "192.0.2.1";
+
+    fn is_operator_with(peer: &str, authorization: Option<&'static str>, token: Option<&str>) -> bool {
+        let headers = authorization
+            .map(|value| (header::AUTHORIZATION, HeaderValue::from_static(value)))
+            .into_iter()
+            .collect();
+        let token = token.map(SecretString::from);
+        is_operator(peer.parse().expect("an address"), &headers, token.as_ref())
+    }
+
+    #[test]
+    fn this_machine_is_an_operator() {
+        for peer in ["127.0.0.1", "127.8.9.1", "::1"] {
+            assert!(is_operator_with(peer, None, Some("token")), "{peer}");
+        }
+    }
+
+    #[test]
+    fn others_are_operators_with_the_token_only() {
+        assert!(is_operator_with(STRANGER, Some("Bearer token"), Some("token")));
+        for authorization in
+            [None, Some("Bearer toke"), Some("Bearer tokens"), Some("Basic token"), Some("Bearer ")]
+        {
+            assert!(!is_operator_with(STRANGER, authorization, Some("token")), "{authorization:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_token_nobody_else_is_an_operator() {
+        for authorization in [None, Some("Bearer "), Some("Bearer token")] {
+            assert!(!is_operator_with(STRANGER, authorization, None), "{authorization:?}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! GraphQL over HTTP: `POST /graphql`, and the way to the other transports on the same path.
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Executor, Request, Response as GraphqlResponse, Variables};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Extension, Router};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use serde::Deserialize;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+
+use super::guard::{self, DocumentLimits};
+use super::reply::{self, Refusal, code};
+use super::seam::{Authenticated, GraphqlState, Limits, RequestMeta};
+use super::{multipart, sse, ws};
+
+/// `/graphql`: POST for queries, mutations, uploads and event streams, GET for the WebSocket upgrade.
+///
+/// Needs a [`RequestMeta`] in every request's extensions.
+pub fn routes<E: Executor>(state: GraphqlState<E>) -> Router {
+    let methods = post(answer::<E>).get(ws::upgrade::<E>).fallback(method_not_allowed);
+    Router::new().route("/graphql", methods).with_state(state)
+}
+
+async fn method_not_allowed(Extension(meta): Extension<RequestMeta>) -> Response {
+    only_post(&meta)
+}
+
+/// The answer to any method that may not run operations: GET must not, or a link could change something.
+pub(super) fn only_post(meta: &RequestMeta) -> Response {
+    let refusal = Refusal::http(StatusCode::METHOD_NOT_ALLOWED, "Send operations with POST.");
+    let mut response = refuse(refusal, MediaType::Json, &meta.request_id);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
+async fn answer<E: Executor>(
+    State(state): State<GraphqlState<E>>,
+    Extension(meta): Extension<RequestMeta>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let Some(media) = MediaType::negotiate(&headers) else {
+        let message = "Accept application/graphql-response+json, application/json or text/event-stream.";
+        return refuse(Refusal::http(StatusCode::NOT_ACCEPTABLE, message), MediaType::Json, &meta.request_id);
+    };
+    let call = Call { state, meta, media, headers };
+    let result = match ContentType::of(&call.headers) {
+        Ok(ContentType::Json) => from_json(&call, body).await,
+        Ok(ContentType::Multipart(boundary)) => multipart::answer(&call, boundary, body).await,
+        Err(refusal) => Err(refusal),
+    };
+    result.unwrap_or_else(|refusal| refuse(refusal, media, &call.meta.request_id))
+}
+
+/// One HTTP request, but for its body.
+pub(super) struct Call<E> {
+    pub(super) state: GraphqlState<E>,
+    pub(super) meta: RequestMeta,
+    pub(super) media: MediaType,
+    pub(super) headers: HeaderMap,
+}
+
+impl<E> Call<E> {
+    /// Tells who asks, before the body is read.
+    pub(super) async fn authenticate(&self) -> Result<Authenticated, Refusal> {
+        let authorization = match self.headers.get(header::AUTHORIZATION) {
+            Some(value) => Some(value.to_str().map_err(|_| Refusal::unauthenticated())?),
+            None => None,
+        };
+        Ok(self.state.authenticator.authenticate(authorization, &self.meta).await?)
+    }
+
+    /// Refuses a body that says itself that it is too large.
+    pub(super) fn check_length(&self, limit: u64) -> Result<(), Refusal> {
+        let length =
+            self.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        match length {
+            Some(length) if limit < length => Err(body_too_large(limit)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn body_too_large(limit: u64) -> Refusal {
+    Refusal::too_large(format!("The body is larger than {limit} bytes."))
+}
+
+async fn from_json<E: Executor>(call: &Call<E>, body: Body) -> Result<Response, Refusal> {
+    let asker = call.authenticate().await?;
+    let limits = &call.state.limits;
+    call.check_length(limits.json_bytes as u64)?;
+    let timely = tokio::time::timeout(limits.json_time, read_body(body, limits.json_bytes));
+    let json =
+        timely.await.map_err(|_| Refusal::http(StatusCode::REQUEST_TIMEOUT, "The body took too long."))??;
+    let (request, operation) = admit(parse(&json, limits)?, &limits.document)?;
+    let request = (asker.attach)(request);
+    match (call.media, operation) {
+        (MediaType::EventStream, _) => Ok(sse::stream(&call.state, &call.meta, &asker, request)),
+        (_, OperationType::Subscription) => Err(Refusal::http(
+            StatusCode::NOT_ACCEPTABLE,
+            "Subscriptions need `Accept: text/event-stream` or a WebSocket.",
+        )),
+        _ => {
+            let response = execute(&call.state.schema, request, operation).await?;
+            Ok(respond(response, call.media, &call.meta.request_id))
+        }
+    }
+}
+
+/// Executes a query or a mutation in a task of its own, so that a panic is an answer too. When the client
+/// goes away a query is dropped, but a mutation goes on: nothing must stop half way.
+pub(super) async fn execute<E: Executor>(
+    schema: &E,
+    request: Request,
+    operation: OperationType,
+) -> Result<GraphqlResponse, Refusal> {
+    let schema = schema.clone();
+    let task = tokio::spawn(async move { schema.execute(request).await }.in_current_span());
+    let response = match operation {
+        OperationType::Mutation => task.await,
+        _ => AbortOnDropHandle::new(task).await,
+    };
+    response.map_err(|_| {
+        tracing::error!("a resolver panicked");
+        Refusal::internal()
+    })
+}
+
+/// Reads a body, and not a chunk more than allowed.
+async fn read_body(body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Refusal::malformed("The body ended early."))?;
+        if limit < bytes.len() + chunk.len() {
+            return Err(body_too_large(limit as u64));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+/// The members of a GraphQL request, as clients spell them.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an object with `query`")]
+pub(super) struct Payload {
+    query: String,
+    operation_name: Option<String>,
+    variables: Option<Variables>,
+    /// Not used, but it must be an object.
+    #[serde(rename = "extensions")]
+    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl From<Payload> for Request {
+    fn from(payload: Payload) -> Self {
+        let mut request = Self::new(payload.query).variables(payload.variables.unwrap_or_default());
+        request.operation_name = payload.operation_name;
+        request
+    }
+}
+
+/// Parses one GraphQL request; a list of them is refused.
+pub(super) fn parse(json: &[u8], limits: &Limits) -> Result<Request, Refusal> {
+    if json.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Refusal::malformed("Batches are not supported: send one operation a request."));
+    }
+    guard::check_json(json, &limits.document)
+        .map_err(|refusal| Refusal { status: Some(StatusCode::BAD_REQUEST), ..refusal })?;
+    let payload: Payload = serde_json::from_slice(json)
+        .map_err(|error| Refusal::malformed(format!("Malformed request: {error}")))?;
+    Ok(payload.into())
+}
+
+/// Lets the guard look at a request; it comes back with its document parsed.
+pub(super) fn admit(
+    mut request: Request,
+    limits: &DocumentLimits,
+) -> Result<(Request, OperationType), Refusal> {
+    let operation = guard::admit(&mut request, limits)?;
+    Ok((request, operation))
+}
+
+enum ContentType {
+    Json,
+    Multipart(String),
+}
+
+impl ContentType {
+    /// Anything but JSON and multipart is refused: browsers send `text/plain` across sites without asking.
+    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let value =
+            headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let (essence, parameters) = value.split_once(';').unwrap_or((value, ""));
+        if essence.trim().eq_ignore_ascii_case("application/json") && is_utf8(parameters) {
+            return Ok(Self::Json);
+        }
+        if essence.trim().eq_ignore_ascii_case("multipart/form-data") {
+            let boundary = multer::parse_boundary(value)
+                .map_err(|_| Refusal::malformed("The multipart boundary is missing."))?;
+            return Ok(Self::Multipart(boundary));
+        }
+        let message = "Send application/json in UTF-8, or multipart/form-data for uploads.";
+        Err(Refusal::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+    }
+}
+
+fn is_utf8(parameters: &str) -> bool {
+    let charset = parameters.split(';').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+    });
+    charset.is_none_or(|charset| charset.eq_ignore_ascii_case("utf-8"))
+}
+
+/// What the client wants to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MediaType {
+    GraphqlResponse,
+    Json,
+    EventStream,
+}
+
+impl MediaType {
+    /// The best of what `Accept` lists, the first of equals; `None` when nothing of it can be served.
+    /// No header and wildcards mean `application/json`.
+    fn negotiate(headers: &HeaderMap) -> Option<Self> {
+        let mut best: Option<(Self, f32)> = None;
+        let mut listed = false;
+        for value in headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()) {
+            for range in value.split(',').filter(|range| !range.trim().is_empty()) {
+                listed = true;
+                let (media, quality) = Self::parse_range(range);
+                let Some(media) = media else { continue };
+                if quality > best.map_or(0.0, |(_, best)| best) {
+                    best = Some((media, quality));
+                }
+            }
+        }
+        if listed { best.map(|(media, _)| media) } else { Some(Self::Json) }
+    }
+
+    fn parse_range(range: &str) -> (Option<Self>, f32) {
+        let mut parameters = range.split(';').map(str::trim);
+        let media = match parameters.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+            "application/graphql-response+json" => Some(Self::GraphqlResponse),
+            "application/json" | "application/*" | "*/*" => Some(Self::Json),
+            "text/event-stream" => Some(Self::EventStream),
+            _ => None,
+        };
+        let quality = parameters.find_map(|parameter| parameter.strip_prefix("q=")?.parse().ok());
+        (media, quality.unwrap_or(1.0))
+    }
+
+    /// The `Content-Type` of an answer. Refusals of event streams come as JSON.
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+            Self::Json | Self::EventStream => "application/json; charset=utf-8",
+        }
+    }
+}
+
+/// The answer to a request that was not executed.
+pub(super) fn refuse(refusal: Refusal, media: MediaType, request_id: &str) -> Response {
+    let status = refusal.status;
+    let mut response = respond(refusal.into(), media, request_id);
+    if let Some(status) = status {
+        *response.status_mut() = status;
+    }
+    response
+}
+
+/// The answer to a request that went through the schema.
+pub(super) fn respond(response: GraphqlResponse, media: MediaType, request_id: &str) -> Response {
+    let mut response = reply::finish(response, request_id);
+    let mut headers = std::mem::take(&mut response.http_headers);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media.content_type()));
+    // Clinical data belongs in nobody's cache.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let status = status(&response, media);
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => {
+            headers.insert(header::RETRY_AFTER, reply::retry_after(&response).as_secs().into());
+        }
+        StatusCode::UNAUTHORIZED => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        _ => {}
+    }
+    (status, headers, reply::to_json(&reply::body(&response))).into_response()
+}
+
+/// The status by the draft of GraphQL over HTTP, and 429 and 401 where nothing but that is to be said.
+fn status(response: &GraphqlResponse, media: MediaType) -> StatusCode {
+    if reply::has_code(response, code::RATE_LIMITED) {
+        StatusCode::TOO_MANY_REQUESTS
+    } else if response.data != async_graphql::Value::Null || response.errors.is_empty() {
+        StatusCode::OK
+    } else if reply::has_code(response, code::UNAUTHENTICATED) {
+        StatusCode::UNAUTHORIZED
+    } else if reply::is_request_error(response) && media == MediaType::GraphqlResponse {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    }
+}
+
+#[cfg(test)]
+mod tests;

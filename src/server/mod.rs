@@ -1,0 +1,196 @@
+//! The edge: routes, what every answer carries, and shutdown.
+
+pub mod bearer;
+pub mod graphiql;
+pub mod guard;
+pub mod health;
+pub mod http;
+pub mod multipart;
+pub mod reply;
+pub mod seam;
+pub mod sse;
+#[cfg(test)]
+mod test_server;
+pub mod ws;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Json, Redirect, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use self::bearer::Bearers;
+use self::guard::DocumentLimits;
+use self::seam::{GraphqlState, Limits, RequestMeta};
+use crate::app::App;
+use crate::graphql;
+
+/// How far a body may go beyond the largest file: the upload refuses by itself, and more kindly, what is too large
+/// for it; this is for what is absurd.
+const ABSURD: u64 = 16;
+
+/// A server that listens but does not answer yet.
+pub struct Server {
+    listener: TcpListener,
+    router: Router,
+    app: Arc<App>,
+    sockets: TaskTracker,
+}
+
+impl Server {
+    /// Binds the configured address, and puts the routes together.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub async fn bind(app: Arc<App>, metrics: Option<PrometheusHandle>) -> anyhow::Result<Self> {
+        let address = app.config.http.address;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| anyhow::anyhow!("HOST, PORT: cannot listen on {address}: {error}"))?;
+        let sockets = TaskTracker::new();
+        Ok(Self { listener, router: router(&app, metrics, sockets.clone()), app, sockets })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the socket is gone.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers until the app stops; then lets requests end, and tells sockets to go elsewhere.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let (stop, patience) = (self.app.stop.clone(), self.app.config.http.shutdown_timeout);
+        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
+        let serving =
+            axum::serve(self.listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let impatient = async {
+            stop.cancelled().await;
+            tokio::time::sleep(patience).await;
+        };
+        tokio::select! {
+            served = serving.into_future() => served?,
+            () = impatient => tracing::warn!("requests were still running at shutdown"),
+        }
+        self.sockets.close();
+        let _ = tokio::time::timeout(patience, self.sockets.wait()).await;
+        Ok(())
+    }
+}
+
+fn router(app: &Arc<App>, metrics: Option<PrometheusHandle>, sockets: TaskTracker) -> Router {
+    let http = &app.config.http;
+    let state = GraphqlState {
+        schema: graphql::schema(http.introspection),
+        authenticator: Arc::new(Bearers::new(app.clone())),
+        clock: app.clock.clone(),
+        limits: Arc::new(Limits {
+            document: DocumentLimits::default(),
+            upload_bytes: app.config.upload.max_bytes.saturating_mul(ABSURD),
+            ..Limits::default()
+        }),
+        shutdown: app.stop.clone(),
+        sockets,
+    };
+    Router::new()
+        .route("/", get(ping).with_state(http.graphiql))
+        .merge(self::http::routes(state))
+        .merge(health::routes(app.clone(), metrics))
+        .merge(graphiql::routes(http.graphiql))
+        .layer(cors(&http.cors_allowed_origins))
+        .layer(CatchPanicLayer::new())
+        .layer(middleware::from_fn_with_state(app.clone(), accompany))
+}
+
+/// Where a browser is sent to the playground, and a machine gets a sign of life.
+async fn ping(State(graphiql): State<bool>, headers: HeaderMap) -> Response {
+    let wants_html =
+        headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| {
+            accept.split(',').next().is_some_and(|first| first.trim().starts_with("text/html"))
+        });
+    if graphiql && wants_html {
+        return Redirect::temporary("/graphiql").into_response();
+    }
+    Json(serde_json::json!({ "service": "therapybridge", "status": "ok" })).into_response()
+}
+
+/// Gives every request an id, a log line and what the transports know of it; and every answer its headers.
+async fn accompany(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let started = std::time::Instant::now();
+    let meta = meta(peer.ip(), request.headers());
+    let request_id = meta.request_id.clone();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    request.extensions_mut().insert(meta);
+    // At `error`, so that it is there at every level: whoever looks for a request's id finds all of its lines.
+    let span = tracing::error_span!("request", request_id);
+    let mut response = next.run(request).instrument(span).await;
+    let headers = response.headers_mut();
+    set(headers, HeaderName::from_static("x-request-id"), &request_id);
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        set(headers, header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    }
+    set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(headers, header::REFERRER_POLICY, "no-referrer");
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        set(headers, header::CACHE_CONTROL, "no-store");
+    }
+    let (status, seconds) = (response.status().as_u16(), started.elapsed().as_secs_f64());
+    metrics::histogram!("http_request_seconds", "status" => status.to_string()).record(seconds);
+    tracing::debug!(%method, path, status, seconds, request_id, "request");
+    drop(app);
+    response
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// The client's own request id is taken over where it is a sane one, so that logs can be followed across services.
+fn meta(ip: IpAddr, headers: &HeaderMap) -> RequestMeta {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let sane = |id: &&str| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    let request_id = text(HeaderName::from_static("x-request-id")).filter(sane).map(Into::into);
+    RequestMeta {
+        ip,
+        user_agent: text(header::USER_AGENT).map(|agent| agent.chars().take(400).collect()),
+        request_id: request_id.unwrap_or_else(|| Uuid::now_v7().to_string()),
+    }
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("apollo-require-preflight"),
+            HeaderName::from_static("x-request-id"),
+        ])
+        .expose_headers([HeaderName::from_static("x-request-id"), header::RETRY_AFTER])
+}

@@ -1,0 +1,164 @@
+//! GraphQL over server-sent events, distinct-connections mode: one operation, one POST, one stream.
+
+use std::convert::Infallible;
+
+use async_graphql::{Executor, Request, Response as GraphqlResponse};
+use axum::body::Body;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+
+use super::reply::{self, Refusal};
+use super::seam::{Authenticated, GraphqlState, RequestMeta, revoked, until};
+
+/// Browsers drop events without a data line, so there is an empty one.
+const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata:\n\n");
+/// A comment: keeps proxies from closing a quiet stream.
+const KEEP_ALIVE: Bytes = Bytes::from_static(b":\n\n");
+
+/// Executes any operation and streams its results as `next` events, then `complete`.
+///
+/// At the end of the token's life the stream says `UNAUTHENTICATED` and completes. When the server stops it
+/// ends without `complete`, so that the client connects again.
+pub(super) fn stream<E: Executor>(
+    state: &GraphqlState<E>,
+    meta: &RequestMeta,
+    asker: &Authenticated,
+    request: Request,
+) -> Response {
+    let events = events(state.clone(), meta.request_id.clone(), asker.clone(), request);
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    (headers, Body::from_stream(events)).into_response()
+}
+
+#[expect(clippy::large_enum_variant, reason = "it lives for one turn of a loop")]
+enum Step {
+    Response(GraphqlResponse),
+    KeepAlive,
+    Over,
+}
+
+fn events<E: Executor>(
+    state: GraphqlState<E>,
+    request_id: String,
+    asker: Authenticated,
+    request: Request,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    async_stream::stream! {
+        let deadline = asker.deadline(state.clock.as_ref());
+        let mut responses = state.schema.execute_stream(request, None);
+        loop {
+            let step = tokio::select! {
+                response = responses.next() => response.map_or(Step::Over, Step::Response),
+                () = tokio::time::sleep(state.limits.keep_alive) => Step::KeepAlive,
+                () = until(deadline) => Step::Response(Refusal::unauthenticated().into()),
+                () = revoked(Some(&asker)) => Step::Response(Refusal::unauthenticated().into()),
+                () = state.shutdown.cancelled() => return,
+            };
+            match step {
+                Step::KeepAlive => yield Ok(KEEP_ALIVE),
+                Step::Over => break,
+                Step::Response(response) => {
+                    let over = reply::is_request_error(&response);
+                    yield Ok(next(response, &request_id));
+                    if over {
+                        break;
+                    }
+                }
+            }
+        }
+        yield Ok(COMPLETE);
+    }
+}
+
+fn next(response: GraphqlResponse, request_id: &str) -> Bytes {
+    let response = reply::finish(response, request_id);
+    // JSON has no line breaks of its own.
+    format!("event: next\ndata: {}\n\n", reply::to_json(&reply::body(&response))).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::super::seam::Limits;
+    use super::super::test_server::TestServer;
+
+    async fn open(server: &TestServer, query: &str, token: &str) -> reqwest::Response {
+        let request = server.post(&json!({ "query": query })).header("accept", "text/event-stream");
+        request.bearer_auth(token).send().await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_subscription_streams_and_completes() {
+        let server = TestServer::start().await;
+        let response = open(&server, "subscription{count(to: 2)}", "good").await;
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(
+            response.text().await.unwrap(),
+            "event: next\ndata: {\"data\":{\"count\":1}}\n\nevent: next\ndata: {\"data\":{\"count\":2}}\n\nevent: complete\ndata:\n\n",
+        );
+    }
+
+    #[tokio::test]
+    async fn a_query_streams_one_result() {
+        let server = TestServer::start().await;
+        let text = open(&server, "{who}", "good").await.text().await.unwrap();
+        assert!(
+            text.starts_with("event: next\ndata: {\"data\":{\"who\":\"somebody\"}}\n\nevent: complete\n"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn errors_come_as_next_and_complete() {
+        let server = TestServer::start().await;
+        for (query, code) in
+            [("subscription{nothing}", "VALIDATION_FAILED"), ("subscription{refused}", "NOT_FOUND")]
+        {
+            let text = open(&server, query, "good").await.text().await.unwrap();
+            assert!(text.starts_with("event: next\n") && text.contains(code), "{text}");
+            assert!(text.ends_with("event: complete\ndata:\n\n"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_guard_refuses_is_no_stream() {
+        let server = TestServer::start().await;
+        let killer = format!("subscription{}{}", "{a".repeat(2_000), "}".repeat(2_000));
+        let response = open(&server, &killer, "good").await;
+        assert_eq!(response.headers()["content-type"], "application/json; charset=utf-8");
+        assert_eq!(open(&server, "subscription{forever}", "bad").await.status(), 401);
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_token() {
+        let server = TestServer::start().await;
+        let text = open(&server, "subscription{forever}", "spent").await.text().await.unwrap();
+        assert!(text.contains("UNAUTHENTICATED") && text.ends_with("event: complete\ndata:\n\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_stopping_server_ends_a_stream_without_completing_it() {
+        let server = TestServer::start().await;
+        let mut response = open(&server, "subscription{forever}", "good").await;
+        let first = response.chunk().await.unwrap().unwrap();
+        assert!(first.starts_with(b"event: next"));
+        server.state.shutdown.cancel();
+        assert_eq!(response.chunk().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_quiet_stream_is_kept_alive() {
+        let limits = Limits { keep_alive: Duration::from_millis(1), ..Limits::default() };
+        let server = TestServer::with_limits(limits).await;
+        let mut response = open(&server, "subscription{forever}", "good").await;
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"}\n\n:\n\n") {
+            heard.extend_from_slice(&response.chunk().await.unwrap().unwrap());
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! GraphQL over WebSocket: the server's side of the `graphql-transport-ws` protocol.
+//!
+//! One task owns the socket; each operation runs in a task of its own and passes finished messages through
+//! a small bounded queue, so that a slow client slows its own operations and nothing else.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Executor, Request};
+use axum::Extension;
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use futures::{FutureExt, StreamExt};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+
+use super::guard;
+use super::http::{self, Payload};
+use super::reply::{self, Refusal, code};
+use super::seam::{AuthRefusal, Authenticated, GraphqlState, RequestMeta, revoked, until};
+
+const PROTOCOL: &str = "graphql-transport-ws";
+/// Buffers an idle socket keeps; tungstenite's own are 128 KiB each.
+const BUFFER_BYTES: usize = 4 << 10;
+/// Messages between the operations of a socket and the socket.
+const QUEUE: usize = 16;
+/// How long the client may take to answer a close.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// Longer names of operations are no names.
+const MAX_ID: usize = 128;
+
+/// Upgrades `GET /graphql` to a WebSocket; any other GET is refused.
+pub(super) async fn upgrade<E: Executor>(
+    State(state): State<GraphqlState<E>>,
+    Extension(meta): Extension<RequestMeta>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let Ok(upgrade) = upgrade else {
+        return http::only_post(&meta);
+    };
+    if state.shutdown.is_cancelled() {
+        return http::refuse(Refusal::unavailable(), http::MediaType::Json, &meta.request_id);
+    }
+    let sockets = state.sockets.clone();
+    upgrade
+        .protocols([PROTOCOL])
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES)
+        .max_message_size(state.limits.json_bytes)
+        .max_frame_size(state.limits.json_bytes)
+        // Each message is flushed before the next, so the write buffer needs no bound of its own.
+        .on_upgrade(move |socket| sockets.track_future(Connection::new(state, meta, socket).run()))
+}
+
+/// What a client says.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ClientMessage {
+    ConnectionInit { payload: Option<serde_json::Map<String, Value>> },
+    Ping { payload: Option<Value> },
+    Pong,
+    Subscribe { id: String, payload: Payload },
+    Complete { id: String },
+}
+
+/// Why a connection ends.
+enum End {
+    /// The client went away.
+    Gone,
+    /// We close it, with this code and reason.
+    Close(u16, &'static str),
+}
+
+const BAD_MESSAGE: End = End::Close(4400, "Invalid message");
+const UNAUTHORIZED: End = End::Close(4401, "Unauthorized");
+const FORBIDDEN: End = End::Close(4403, "Forbidden");
+const NO_PROTOCOL: End = End::Close(4406, "Subprotocol not acceptable");
+const INIT_TIMEOUT: End = End::Close(4408, "Connection initialisation timeout");
+const DUPLICATE: End = End::Close(4409, "Subscriber already exists");
+const TOO_MANY_INITS: End = End::Close(4429, "Too many initialisation requests");
+const TOO_BIG: End = End::Close(1009, "Message too big");
+const GOING_AWAY: End = End::Close(1001, "Going away");
+const TRY_AGAIN: End = End::Close(1013, "Try again later");
+
+/// A message of an operation, on its way to the socket.
+struct Outgoing {
+    id: String,
+    serial: u64,
+    text: String,
+    last: bool,
+}
+
+struct Operation {
+    /// Tells operations apart that used the same id one after the other.
+    serial: u64,
+    /// Aborts it with the client's `complete` or the connection's end; but a mutation must not stop half way.
+    _abort: Option<AbortOnDropHandle<()>>,
+}
+
+struct Connection<E> {
+    state: GraphqlState<E>,
+    meta: RequestMeta,
+    socket: WebSocket,
+    /// Who asks, once the connection is acknowledged.
+    asker: Option<Authenticated>,
+    /// What they showed; looked at anew for every operation, for a log-in may end while its socket is open.
+    authorization: Option<String>,
+    /// When to close: for want of `connection_init` at first, at the token's end later.
+    deadline: Option<Instant>,
+    operations: HashMap<String, Operation>,
+    serial: u64,
+    outbox: mpsc::Sender<Outgoing>,
+    inbox: mpsc::Receiver<Outgoing>,
+    keep_alive: Interval,
+    /// Whether nothing was heard since the last ping.
+    silent: bool,
+}
+
+impl<E: Executor> Connection<E> {
+    fn new(state: GraphqlState<E>, meta: RequestMeta, socket: WebSocket) -> Self {
+        let (outbox, inbox) = mpsc::channel(QUEUE);
+        let every = state.limits.keep_alive;
+        let mut keep_alive = tokio::time::interval_at(Instant::now() + every, every);
+        keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            deadline: Some(Instant::now() + state.limits.init_time),
+            state,
+            meta,
+            socket,
+            asker: None,
+            authorization: None,
+            operations: HashMap::new(),
+            serial: 0,
+            outbox,
+            inbox,
+            keep_alive,
+            silent: false,
+        }
+    }
+
+    async fn run(mut self) {
+        let end = if self.socket.protocol().is_some() {
+            self.serve().await.expect_err("serving ends with a reason only")
+        } else {
+            NO_PROTOCOL
+        };
+        self.operations.clear();
+        if let End::Close(code, reason) = end {
+            let _ = tokio::time::timeout(GOODBYE, self.close(code, reason)).await;
+        }
+    }
+
+    /// Closes properly: a socket dropped with unread bytes would be reset, and the close frame lost.
+    async fn close(&mut self, code: u16, reason: &'static str) {
+        let frame = CloseFrame { code, reason: reason.into() };
+        if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
+            while let Some(Ok(_)) = self.socket.recv().await {}
+        }
+    }
+
+    async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
+        loop {
+            tokio::select! {
+                message = self.socket.recv() => self.receive(message).await?,
+                Some(outgoing) = self.inbox.recv() => self.forward(outgoing).await?,
+                _ = self.keep_alive.tick() => self.ping().await?,
+                () = until(self.deadline) => return Err(if self.asker.is_some() { FORBIDDEN } else { INIT_TIMEOUT }),
+                () = revoked(self.asker.as_ref()) => return Err(FORBIDDEN),
+                () = self.state.shutdown.cancelled() => return Err(GOING_AWAY),
+            }
+        }
+    }
+
+    async fn receive(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        self.silent = false;
+        match message {
+            Some(Ok(Message::Text(text))) => self.handle(self.parse(&text)?).await,
+            Some(Ok(Message::Binary(_))) => Err(BAD_MESSAGE),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+            Some(Err(error)) if is_too_big(&error) => Err(TOO_BIG),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+        }
+    }
+
+    fn parse(&self, text: &str) -> Result<ClientMessage, End> {
+        guard::check_json(text.as_bytes(), &self.state.limits.document).map_err(|_| BAD_MESSAGE)?;
+        serde_json::from_str(text).map_err(|_| BAD_MESSAGE)
+    }
+
+    async fn handle(&mut self, message: ClientMessage) -> Result<(), End> {
+        match message {
+            ClientMessage::ConnectionInit { payload } => self.initialise(payload.unwrap_or_default()).await,
+            ClientMessage::Ping { payload: None } => self.send(json!({"type": "pong"})).await,
+            ClientMessage::Ping { payload } => self.send(json!({"type": "pong", "payload": payload})).await,
+            ClientMessage::Pong => Ok(()),
+            ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload.into()).await,
+            ClientMessage::Complete { id } => {
+                self.operations.remove(&id);
+                Ok(())
+            }
+        }
+    }
+
+    async fn initialise(&mut self, payload: serde_json::Map<String, Value>) -> Result<(), End> {
+        if self.asker.is_some() {
+            return Err(TOO_MANY_INITS);
+        }
+        let authorization = match payload.get("authorization").or_else(|| payload.get("Authorization")) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(authorization)) => Some(authorization.as_str()),
+            Some(_) => return Err(BAD_MESSAGE),
+        };
+        self.authorization = authorization.map(str::to_owned);
+        let asker = self.authenticate().await?;
+        self.deadline = asker.deadline(self.state.clock.as_ref());
+        self.asker = Some(asker);
+        self.send(json!({"type": "connection_ack"})).await
+    }
+
+    /// Owns what it needs: a socket must not be borrowed across an await.
+    fn authenticate(&self) -> impl Future<Output = Result<Authenticated, End>> + Send + 'static {
+        let (authenticator, meta) = (self.state.authenticator.clone(), self.meta.clone());
+        let authorization = self.authorization.clone();
+        async move {
+            let asker = authenticator.authenticate(authorization.as_deref(), &meta).await;
+            asker.map_err(|refusal| match refusal {
+                AuthRefusal::Unauthenticated => FORBIDDEN,
+                AuthRefusal::Unavailable => TRY_AGAIN,
+            })
+        }
+    }
+
+    async fn subscribe(&mut self, id: String, request: Request) -> Result<(), End> {
+        if self.asker.is_none() {
+            return Err(UNAUTHORIZED);
+        }
+        if id.is_empty() || id.len() > MAX_ID {
+            return Err(BAD_MESSAGE);
+        }
+        if self.operations.contains_key(&id) {
+            return Err(DUPLICATE);
+        }
+        let limits = &self.state.limits;
+        if self.operations.len() >= limits.socket_operations {
+            let message = format!("A socket carries at most {} operations.", limits.socket_operations);
+            return self.refuse(id, Refusal::document(code::LIMIT_EXCEEDED, message)).await;
+        }
+        match http::admit(request, &limits.document) {
+            Ok((request, operation)) => {
+                let asker = self.authenticate().await?;
+                let request = (asker.attach)(request);
+                self.start(id, request, operation);
+                Ok(())
+            }
+            Err(refusal) => self.refuse(id, refusal).await,
+        }
+    }
+
+    async fn refuse(&mut self, id: String, refusal: Refusal) -> Result<(), End> {
+        let response = reply::finish(refusal.into(), &self.meta.request_id);
+        self.send(json!({"type": "error", "id": id, "payload": response.errors})).await
+    }
+
+    fn start(&mut self, id: String, request: Request, operation: OperationType) {
+        self.serial += 1;
+        let running = Running {
+            schema: self.state.schema.clone(),
+            outbox: self.outbox.clone(),
+            request_id: self.meta.request_id.clone(),
+            id: id.clone(),
+            serial: self.serial,
+        };
+        let task = tokio::spawn(running.run(request, operation).in_current_span());
+        let abort = (operation != OperationType::Mutation).then(|| AbortOnDropHandle::new(task));
+        self.operations.insert(id, Operation { serial: self.serial, _abort: abort });
+    }
+
+    /// Sends what an operation has to say, unless the client has completed it meanwhile.
+    async fn forward(&mut self, outgoing: Outgoing) -> Result<(), End> {
+        let current = self.operations.get(&outgoing.id).is_some_and(|own| own.serial == outgoing.serial);
+        if !current {
+            return Ok(());
+        }
+        if outgoing.last {
+            self.operations.remove(&outgoing.id);
+        }
+        self.write(Message::Text(outgoing.text.into())).await
+    }
+
+    /// Asks for a sign of life; a client that gave none since the last time is gone.
+    async fn ping(&mut self) -> Result<(), End> {
+        if std::mem::replace(&mut self.silent, true) {
+            return Err(End::Gone);
+        }
+        self.write(Message::Ping(bytes::Bytes::new())).await
+    }
+
+    async fn send(&mut self, message: Value) -> Result<(), End> {
+        self.write(Message::Text(message.to_string().into())).await
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), End> {
+        match tokio::time::timeout(self.state.limits.idle_time, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(End::Gone),
+        }
+    }
+}
+
+fn is_too_big(error: &axum::Error) -> bool {
+    // axum hides tungstenite's type; its capacity errors start like this.
+    std::error::Error::source(error)
+        .is_some_and(|error| error.to_string().starts_with("Space limit exceeded"))
+}
+
+/// An operation in its own task.
+struct Running<E> {
+    schema: E,
+    outbox: mpsc::Sender<Outgoing>,
+    request_id: String,
+    id: String,
+    serial: u64,
+}
+
+impl<E: Executor> Running<E> {
+    async fn run(self, request: Request, operation: OperationType) {
+        let results = std::panic::AssertUnwindSafe(self.results(request, operation));
+        if results.catch_unwind().await.is_err() {
+            tracing::error!(request_id = self.request_id, "a resolver panicked");
+            let response = reply::finish(Refusal::internal().into(), &self.request_id);
+            self.say(message("error", &self.id, &response.errors), true).await;
+        }
+    }
+
+    async fn results(&self, request: Request, operation: OperationType) {
+        let mut responses = self.schema.execute_stream(request, None);
+        let mut first = true;
+        while let Some(response) = responses.next().await {
+            let response = reply::finish(response, &self.request_id);
+            if std::mem::take(&mut first) && reply::never_started(&response, operation) {
+                return self.say(message("error", &self.id, &response.errors), true).await;
+            }
+            self.say(message("next", &self.id, &reply::body(&response)), false).await;
+        }
+        self.say(json!({"type": "complete", "id": self.id}).to_string(), true).await;
+    }
+
+    async fn say(&self, text: String, last: bool) {
+        let outgoing = Outgoing { id: self.id.clone(), serial: self.serial, text, last };
+        // Fails only when the connection is gone.
+        let _ = self.outbox.send(outgoing).await;
+    }
+}
+
+/// A message of an operation. Serialised as it stands: fields keep the order the client asked for.
+fn message(kind: &'static str, id: &str, payload: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct OperationMessage<'a, P> {
+        id: &'a str,
+        r#type: &'static str,
+        payload: &'a P,
+    }
+    reply::to_json(&OperationMessage { id, r#type: kind, payload })
+}
+
+#[cfg(test)]
+mod tests;

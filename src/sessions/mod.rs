@@ -1,0 +1,166 @@
+//! Sessions: what there is ([`Sessions`]), how a recording gets in ([`upload`]), what becomes of it ([`pipeline`]).
+
+pub mod pipeline;
+pub mod status;
+pub mod upload;
+
+use chrono::NaiveDate;
+use sea_orm::{
+    ColumnTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, Select,
+};
+use uuid::Uuid;
+
+use crate::actor::Actor;
+use crate::entity::session::{self, Attendance, Column, Entity, Model, Status};
+use crate::entity::{extraction_run, transcript_piece, transcript_segment};
+use crate::error::Result;
+use crate::page::{Page, PageArgs};
+
+/// The sessions of the practice, for reading.
+#[derive(Clone)]
+pub struct Sessions {
+    db: DatabaseConnection,
+}
+
+/// Which sessions; what is `None` does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct SessionFilter {
+    /// With whom.
+    pub patient_id: Option<Uuid>,
+    /// How far processed.
+    pub status: Option<Status>,
+    /// What became of the appointment.
+    pub attendance: Option<Attendance>,
+    /// First day.
+    pub from: Option<NaiveDate>,
+    /// Last day.
+    pub to: Option<NaiveDate>,
+}
+
+impl Sessions {
+    /// Sessions in this database.
+    #[must_use]
+    pub fn new(db: DatabaseConnection) -> Self {
+        Self { db }
+    }
+
+    /// One session, if the actor may know of it.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn get(&self, actor: &Actor, id: Uuid) -> Result<Option<Model>> {
+        Ok(session::visible_to(actor).filter(Column::Id.eq(id)).one(&self.db).await?)
+    }
+
+    /// A page of sessions, newest first.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn list(&self, actor: &Actor, filter: &SessionFilter, page: PageArgs) -> Result<Page<Model>> {
+        Ok(page.fetch(filtered(actor, filter), Column::Id, &self.db).await?)
+    }
+
+    /// How many sessions [`list`](Self::list) has on all its pages.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn count(&self, actor: &Actor, filter: &SessionFilter) -> Result<u64> {
+        Ok(filtered(actor, filter).count(&self.db).await?)
+    }
+
+    /// Every session of a patient that the actor may know of, oldest first.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn of_patient(&self, actor: &Actor, patient_id: Uuid) -> Result<Vec<Model>> {
+        let filter = SessionFilter { patient_id: Some(patient_id), ..SessionFilter::default() };
+        Ok(filtered(actor, &filter).order_by_asc(Column::Id).all(&self.db).await?)
+    }
+
+    /// The transcript in order; of a session that the actor has been shown, and may read.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn transcript(&self, session: &Model) -> Result<Vec<transcript_segment::Model>> {
+        Ok(segments_of(session.id).all(&self.db).await?)
+    }
+
+    /// A page of the transcript: at most `first` utterances after the one with index `after`.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn transcript_page(
+        &self,
+        session: &Model,
+        first: u64,
+        after: Option<i32>,
+    ) -> Result<Vec<transcript_segment::Model>> {
+        use sea_orm::QuerySelect;
+        let page =
+            segments_of(session.id).filter(transcript_segment::Column::SegmentIndex.gt(after.unwrap_or(-1)));
+        Ok(page.limit(first).all(&self.db).await?)
+    }
+
+    /// How many utterances the transcript has so far.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn transcript_len(&self, session: &Model) -> Result<u64> {
+        Ok(segments_of(session.id).count(&self.db).await?)
+    }
+
+    /// The run a session's notes come from.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn extraction_run(&self, session: &Model) -> Result<Option<extraction_run::Model>> {
+        let Some(id) = session.extraction_run_id else { return Ok(None) };
+        Ok(extraction_run::Entity::find_by_id(id).one(&self.db).await?)
+    }
+
+    /// Every extraction made of a session, oldest first: each was paid for.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn extraction_runs(&self, session: &Model) -> Result<Vec<extraction_run::Model>> {
+        let of_session =
+            extraction_run::Entity::find().filter(extraction_run::Column::SessionId.eq(session.id));
+        Ok(of_session.order_by_asc(extraction_run::Column::CreatedAt).all(&self.db).await?)
+    }
+
+    /// The pieces of a session's recording that have been recognised, in order.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn pieces(&self, session: &Model) -> Result<Vec<transcript_piece::Model>> {
+        let of_session =
+            transcript_piece::Entity::find().filter(transcript_piece::Column::SessionId.eq(session.id));
+        Ok(of_session.order_by_asc(transcript_piece::Column::PieceIndex).all(&self.db).await?)
+    }
+}
+
+fn segments_of(session_id: Uuid) -> Select<transcript_segment::Entity> {
+    transcript_segment::Entity::find()
+        .filter(transcript_segment::Column::SessionId.eq(session_id))
+        .order_by_asc(transcript_segment::Column::SegmentIndex)
+}
+
+fn filtered(actor: &Actor, filter: &SessionFilter) -> Select<Entity> {
+    let mut select = session::visible_to(actor);
+    if let Some(patient_id) = filter.patient_id {
+        select = select.filter(Column::PatientId.eq(patient_id));
+    }
+    if let Some(status) = filter.status {
+        select = select.filter(Column::Status.eq(status));
+    }
+    if let Some(attendance) = filter.attendance {
+        select = select.filter(Column::Attendance.eq(attendance));
+    }
+    if let Some(from) = filter.from {
+        select = select.filter(Column::SessionDate.gte(from));
+    }
+    if let Some(to) = filter.to {
+        select = select.filter(Column::SessionDate.lte(to));
+    }
+    select
+}

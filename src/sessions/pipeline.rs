@@ -1,0 +1,423 @@
+//! The only writer of a session's status. Every step is one transaction: status, version, what was made, audit
+//! row, next job and event; afterwards one hint goes out that there is news.
+
+use std::sync::Arc;
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
+    EntityTrait, QueryFilter, QuerySelect, TransactionTrait,
+};
+use uuid::Uuid;
+
+use crate::actor::{Actor, Origin};
+use crate::ai::{Provider, SpokenSegment};
+use crate::audit::{self, Witness};
+use crate::clock::Clock;
+use crate::entity::session::{self, Column, Entity, Model, Status};
+use crate::entity::{extraction_run, transcript_piece, transcript_segment};
+use crate::error::{Code, Error, Result, UserError};
+use crate::events::{self, Notifier};
+use crate::queue::jobs::{ExtractNotes, TranscribeSession};
+use crate::queue::{self, Lease};
+
+/// Moves sessions from stage to stage.
+#[derive(Clone)]
+pub struct Pipeline {
+    db: DatabaseConnection,
+    clock: Arc<dyn Clock>,
+    notifier: Notifier,
+}
+
+/// A worker at work on a session, in one attempt of one job.
+#[derive(Clone, Copy, Debug)]
+pub struct Work<'a> {
+    /// Proof that the job is ours.
+    pub lease: &'a Lease,
+    /// Kind of the job.
+    pub job: &'static str,
+    /// Which session.
+    pub session_id: Uuid,
+    /// Which time processing was asked for; an older one has nothing to write any more.
+    pub generation: i32,
+}
+
+/// A piece of the recording as recognised; times count from the start of the recording.
+#[derive(Clone, Debug)]
+pub struct RecognisedPiece {
+    /// Its place.
+    pub index: i32,
+    /// Start.
+    pub start_ms: i64,
+    /// End.
+    pub end_ms: i64,
+    /// What was said.
+    pub segments: Vec<SpokenSegment>,
+    /// Who recognised it.
+    pub provider: Provider,
+    /// Audio the provider listened to.
+    pub audio_ms: i64,
+    /// Wall time it took.
+    pub work_ms: i64,
+}
+
+impl Pipeline {
+    /// A pipeline over this database.
+    #[must_use]
+    pub fn new(db: DatabaseConnection, clock: Arc<dyn Clock>, notifier: Notifier) -> Self {
+        Self { db, clock, notifier }
+    }
+
+    /// Puts a freshly inserted session with a recording on its way, in the caller's transaction. Call
+    /// [`committed`](Self::committed) after the commit.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn start(&self, txn: &DatabaseTransaction, session: &Model) -> Result<(), DbErr> {
+        events::record(txn, session, self.clock.now()).await?;
+        queue::enqueue(txn, &TranscribeSession { session_id: session.id, generation: session.generation })
+            .await
+    }
+
+    /// Tells everybody that a transaction with jobs or events has committed.
+    pub fn committed(&self) {
+        self.notifier.nudge();
+    }
+
+    /// UPLOADING → TRANSCRIBING. A session that is being transcribed already (by an attempt that died) stays so.
+    ///
+    /// # Errors
+    /// Only faults; a lost lease is one.
+    pub async fn begin_transcription(&self, work: Work<'_>) -> Result<Option<Model>> {
+        self.begin(work, Status::Uploading, Status::Transcribing).await
+    }
+
+    /// `TRANSCRIBED` → `EXTRACTING_NOTES`. A session whose notes are being written already stays so.
+    ///
+    /// # Errors
+    /// Only faults; a lost lease is one.
+    pub async fn begin_extraction(&self, work: Work<'_>) -> Result<Option<Model>> {
+        self.begin(work, Status::Transcribed, Status::ExtractingNotes).await
+    }
+
+    /// Tells how far the present stage is, in percent.
+    ///
+    /// # Errors
+    /// Only faults; a lost lease is one.
+    pub async fn report(&self, work: Work<'_>, stage: Status, percent: i32) -> Result<()> {
+        let txn = self.db.begin().await?;
+        let session = self.locked(&txn, work, &[stage]).await?;
+        if session.progress < percent {
+            self.write(&txn, session, |session| session.progress = percent).await?;
+        }
+        self.commit(txn).await
+    }
+
+    /// Keeps a recognised piece, with its utterances after those of the pieces before it.
+    ///
+    /// # Errors
+    /// Only faults; a lost lease is one.
+    pub async fn keep_piece(&self, work: Work<'_>, piece: RecognisedPiece, percent: i32) -> Result<()> {
+        let txn = self.db.begin().await?;
+        let session = self.locked(&txn, work, &[Status::Transcribing]).await?;
+        let now = self.clock.now();
+        transcript_piece::Entity::insert(transcript_piece::ActiveModel {
+            session_id: Set(session.id),
+            piece_index: Set(piece.index),
+            start_ms: Set(piece.start_ms),
+            end_ms: Set(piece.end_ms),
+            provider: Set(piece.provider.name),
+            model: Set(piece.provider.model),
+            audio_ms: Set(piece.audio_ms),
+            work_ms: Set(piece.work_ms),
+            created_at: Set(now),
+            updated_at: Set(now),
+        })
+        .exec_without_returning(&txn)
+        .await?;
+        let first = next_segment_index(&txn, session.id).await?;
+        let rows =
+            (first..).zip(piece.segments).map(|(segment_index, spoken)| transcript_segment::ActiveModel {
+                id: Set(Uuid::now_v7()),
+                session_id: Set(session.id),
+                piece_index: Set(piece.index),
+                segment_index: Set(segment_index),
+                start_ms: Set(spoken.start_ms),
+                end_ms: Set(spoken.end_ms),
+                speaker: Set(spoken.speaker),
+                role: Set(None),
+                text: Set(spoken.text),
+                confidence: Set(spoken.confidence),
+                created_at: Set(now),
+                updated_at: Set(now),
+            });
+        transcript_segment::Entity::insert_many(rows).exec_without_returning(&txn).await?;
+        self.write(&txn, session, |session| session.progress = session.progress.max(percent)).await?;
+        self.commit(txn).await
+    }
+
+    /// TRANSCRIBING → TRANSCRIBED, with what the lexical risk screen found, and the extraction enqueued.
+    ///
+    /// # Errors
+    /// Only faults; a lost lease is one.
+    pub async fn finish_transcription(&self, work: Work<'_>, risk_screen: serde_json::Value) -> Result<()> {
+        let txn = self.db.begin().await?;
+        let session = self.locked(&txn, work, &[Status::Transcribing]).await?;
+        let session = self
+            .write(&txn, session, |session| {
+                session.status = Some(Status::Transcribed);
+                session.progress = 100;
+                session.risk_screen = Some(risk_screen);
+            })
+            .await?;
+        let next = ExtractNotes { session_id: session.id, generation: session.generation, force: false };
+        queue::enqueue(&txn, &next).await?;
+        self.witness_work(&txn, work, &session, "session.transcribed").await?;
+        self.commit(txn).await
+    }
+
+    /// `EXTRACTING_NOTES` → `PROCESSED`, with the run the notes come from; `run` may be an earlier one that is read again.
+    ///
+    /// # Errors
+    /// Only faults; a lost lease is one.
+    pub async fn finish_extraction(&self, work: Work<'_>, run: NotesRun) -> Result<()> {
+        let txn = self.db.begin().await?;
+        let session = self.locked(&txn, work, &[Status::ExtractingNotes]).await?;
+        let run_id = match run {
+            NotesRun::Made(run) => extraction_run::Entity::insert(*run).exec_with_returning(&txn).await?.id,
+            NotesRun::Known(id) => id,
+        };
+        let session = self
+            .write(&txn, session, |session| {
+                session.status = Some(Status::Processed);
+                session.progress = 100;
+                session.extraction_run_id = Some(run_id);
+            })
+            .await?;
+        self.witness_work(&txn, work, &session, "session.processed").await?;
+        self.commit(txn).await
+    }
+
+    /// Any running stage → FAILED, with a message for the therapist. A session that has ended meanwhile is left alone.
+    ///
+    /// # Errors
+    /// Only faults; a lost lease is one.
+    pub async fn fail(&self, work: Work<'_>, message: &str) -> Result<()> {
+        let txn = self.db.begin().await?;
+        work.lease.hold(&txn).await?;
+        let Some(session) = find_locked(&txn, work.session_id).await? else { return Ok(()) };
+        let running = session.status.is_some_and(|status| status.may_become(Status::Failed).is_ok());
+        if !running || session.generation != work.generation {
+            return Ok(());
+        }
+        let session = self
+            .write(&txn, session, |session| {
+                session.status = Some(Status::Failed);
+                session.error_message = Some(message.to_owned());
+            })
+            .await?;
+        self.witness_work(&txn, work, &session, "session.failed").await?;
+        self.commit(txn).await
+    }
+
+    /// FAILED → UPLOADING, or → TRANSCRIBED when the transcript is complete: what was paid for is kept.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID_STATE`.
+    pub async fn retry(&self, actor: &Actor, origin: &Origin, id: Uuid) -> Result<Model> {
+        let (txn, session) = self.locked_for(actor, id).await?;
+        if session.status != Some(Status::Failed) {
+            let message = "Only a session whose processing FAILED can be retried.";
+            return Err(UserError::new(Code::InvalidState, message).on("sessionId").into());
+        }
+        let transcribed = session.risk_screen.is_some();
+        let to = if transcribed { Status::Transcribed } else { Status::Uploading };
+        let session = self.restart(&txn, session, to, false).await?;
+        self.witness(&txn, (actor, origin), &session, "session.retry").await?;
+        self.commit(txn).await?;
+        Ok(session)
+    }
+
+    /// PROCESSED → TRANSCRIBED: the notes are written again. Without `force`, an unchanged transcript read by an
+    /// unchanged extractor gives the run there is.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID_STATE`.
+    pub async fn extract_again(
+        &self,
+        actor: &Actor,
+        origin: &Origin,
+        id: Uuid,
+        force: bool,
+    ) -> Result<Model> {
+        let (txn, session) = self.locked_for(actor, id).await?;
+        if session.risk_screen.is_none() || !session.status.is_some_and(Status::is_terminal) {
+            let message =
+                "Notes can be extracted again once the transcript is complete and nothing is running.";
+            return Err(UserError::new(Code::InvalidState, message).on("sessionId").into());
+        }
+        let session = self.restart(&txn, session, Status::Transcribed, force).await?;
+        self.witness(&txn, (actor, origin), &session, "session.extract_notes").await?;
+        self.commit(txn).await?;
+        Ok(session)
+    }
+
+    async fn restart(
+        &self,
+        txn: &DatabaseTransaction,
+        session: Model,
+        to: Status,
+        force: bool,
+    ) -> Result<Model> {
+        let session = self
+            .write(txn, session, |session| {
+                session.status = Some(to);
+                session.progress = 0;
+                session.generation += 1;
+                session.error_message = None;
+            })
+            .await?;
+        let (session_id, generation) = (session.id, session.generation);
+        if to == Status::Uploading {
+            queue::enqueue(txn, &TranscribeSession { session_id, generation }).await?;
+        } else {
+            queue::enqueue(txn, &ExtractNotes { session_id, generation, force }).await?;
+        }
+        Ok(session)
+    }
+
+    async fn begin(&self, work: Work<'_>, from: Status, to: Status) -> Result<Option<Model>> {
+        let txn = self.db.begin().await?;
+        work.lease.hold(&txn).await?;
+        let session = find_locked(&txn, work.session_id).await?.filter(|s| s.generation == work.generation);
+        let session = match session {
+            Some(session) if session.status == Some(from) => {
+                let begun = self.write(&txn, session, |session| {
+                    session.status = Some(to);
+                    session.progress = 0;
+                });
+                Some(begun.await?)
+            }
+            Some(session) if session.status == Some(to) => Some(session),
+            _ => None,
+        };
+        self.commit(txn).await?;
+        Ok(session)
+    }
+
+    /// The session, locked, if the job is still ours and the session is where the job left it.
+    async fn locked(&self, txn: &DatabaseTransaction, work: Work<'_>, stages: &[Status]) -> Result<Model> {
+        work.lease.hold(txn).await?;
+        let session = find_locked(txn, work.session_id).await?;
+        let expected = session.filter(|session| {
+            session.generation == work.generation
+                && session.status.is_some_and(|status| stages.contains(&status))
+        });
+        expected.ok_or_else(|| Error::Internal(anyhow::anyhow!("session {} has moved on", work.session_id)))
+    }
+
+    async fn locked_for(&self, actor: &Actor, id: Uuid) -> Result<(DatabaseTransaction, Model)> {
+        actor.therapist_id()?;
+        let txn = self.db.begin().await?;
+        let session = session::visible_to(actor).filter(Column::Id.eq(id)).lock_exclusive().one(&txn).await?;
+        let session = session.ok_or_else(|| UserError::not_found("session").on("sessionId"))?;
+        Ok((txn, session))
+    }
+
+    /// Writes a locked session as its next version, and the event that tells of it.
+    async fn write(
+        &self,
+        txn: &DatabaseTransaction,
+        session: Model,
+        change: impl FnOnce(&mut Model),
+    ) -> Result<Model> {
+        let (from, version, now) = (session.status, session.version, self.clock.now());
+        let mut next = session;
+        change(&mut next);
+        if let (Some(from), Some(to)) = (from, next.status)
+            && from != to
+        {
+            from.may_become(to).map_err(anyhow::Error::new)?;
+        }
+        next.version = version + 1;
+        next.updated_at = now;
+        let updated = Entity::update_many()
+            .col_expr(Column::Status, Expr::value(next.status))
+            .col_expr(Column::Progress, Expr::value(next.progress))
+            .col_expr(Column::Version, Expr::value(next.version))
+            .col_expr(Column::Generation, Expr::value(next.generation))
+            .col_expr(Column::ErrorMessage, Expr::value(next.error_message.clone()))
+            .col_expr(Column::ExtractionRunId, Expr::value(next.extraction_run_id))
+            .col_expr(Column::RiskScreen, Expr::value(next.risk_screen.clone()))
+            .col_expr(Column::UpdatedAt, Expr::value(now))
+            .filter(Column::Id.eq(next.id))
+            .filter(Column::Version.eq(version))
+            .filter(Column::Status.eq(from))
+            .exec(txn)
+            .await?;
+        if updated.rows_affected != 1 {
+            return Err(anyhow::anyhow!("session {} was changed without its lock", next.id).into());
+        }
+        events::record(txn, &next, now).await?;
+        Ok(next)
+    }
+
+    async fn commit(&self, txn: DatabaseTransaction) -> Result<()> {
+        txn.commit().await?;
+        self.committed();
+        Ok(())
+    }
+
+    async fn witness_work(
+        &self,
+        txn: &DatabaseTransaction,
+        work: Work<'_>,
+        session: &Model,
+        action: &'static str,
+    ) -> Result<()> {
+        let origin = Origin { request_id: work.lease.id.clone(), ..Origin::default() };
+        self.witness(txn, (&Actor::System { job: work.job }, &origin), session, action).await
+    }
+
+    async fn witness(
+        &self,
+        txn: &impl ConnectionTrait,
+        (actor, origin): (&Actor, &Origin),
+        session: &Model,
+        action: &'static str,
+    ) -> Result<()> {
+        let event = audit::Event {
+            action,
+            subject_type: "session",
+            subject_id: Some(session.id),
+            patient_id: Some(session.patient_id),
+            changed_fields: vec!["status"],
+            refused: false,
+        };
+        Ok(audit::record(txn, Witness { actor, origin, at: self.clock.now() }, event).await?)
+    }
+}
+
+/// The run that notes come from.
+#[derive(Debug)]
+pub enum NotesRun {
+    /// It was made just now.
+    Made(Box<extraction_run::ActiveModel>),
+    /// It was made before, by the same extractor from the same transcript.
+    Known(Uuid),
+}
+
+async fn find_locked(txn: &DatabaseTransaction, id: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).lock_exclusive().one(txn).await
+}
+
+async fn next_segment_index(txn: &DatabaseTransaction, session_id: Uuid) -> Result<i32, DbErr> {
+    let last: Option<Option<i32>> = transcript_segment::Entity::find()
+        .select_only()
+        .column_as(transcript_segment::Column::SegmentIndex.max(), "last")
+        .filter(transcript_segment::Column::SessionId.eq(session_id))
+        .into_tuple()
+        .one(txn)
+        .await?;
+    Ok(last.flatten().map_or(0, |last| last + 1))
+}

@@ -1,0 +1,357 @@
+//! How a recording gets in: its bytes are hashed, measured and decoded while they arrive, kept under their key when
+//! they are complete and good, and only then does the session exist, in one transaction with its job and its event.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use futures::{Stream, StreamExt, pin_mut};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter,
+    TransactionTrait,
+};
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt;
+use uuid::Uuid;
+
+use super::pipeline::Pipeline;
+use crate::actor::{Actor, Origin};
+use crate::audio::{AudioError, AudioInfo, Inspector, Limits};
+use crate::audit::{self, Witness};
+use crate::clock::Clock;
+use crate::config::UploadConfig;
+use crate::entity::session::{self, Attendance, Model, Status};
+use crate::entity::{patient, user};
+use crate::error::{Code, Error, Result, UserError};
+use crate::idempotency::{self, Asked, Claim};
+use crate::patients;
+use crate::storage::Storage;
+use crate::text;
+
+/// Takes recordings in.
+#[derive(Clone)]
+pub struct Uploads {
+    /// Where rows go.
+    pub db: DatabaseConnection,
+    /// Where files go.
+    pub storage: Storage,
+    /// What comes next.
+    pub pipeline: Pipeline,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// How much is too much.
+    pub limits: UploadConfig,
+}
+
+/// What is known of a recording besides its bytes.
+#[derive(Clone, Debug)]
+pub struct NewRecording {
+    /// Whose session.
+    pub patient_id: Uuid,
+    /// The uploader's name for the file.
+    pub file_name: Option<String>,
+    /// The therapist's day; today if missing.
+    pub session_date: Option<NaiveDate>,
+    /// Length of the session; that of the recording if missing.
+    pub duration_minutes: Option<i32>,
+    /// So that it can be sent twice.
+    pub idempotency_key: Option<String>,
+}
+
+/// A recording that has arrived, is complete and can be decoded.
+struct Received {
+    file: NamedTempFile,
+    sha256: String,
+    bytes: u64,
+    info: AudioInfo,
+}
+
+/// The client went away, or what it sent cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the upload broke off")]
+pub struct Interrupted;
+
+impl Uploads {
+    /// Takes a recording in, and puts its session on the way.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID_INPUT`, `INVALID_STATE`, `UNSUPPORTED_MEDIA`, `DAMAGED_MEDIA`, `SILENT_MEDIA`,
+    /// `FILE_TOO_LARGE`, `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_IN_PROGRESS`. No row, file or job is left then.
+    pub async fn upload(
+        &self,
+        actor: &Actor,
+        origin: &Origin,
+        new: NewRecording,
+        chunks: impl Stream<Item = Result<Bytes, Interrupted>> + Send,
+    ) -> Result<Model> {
+        let therapist_id = actor.therapist_id()?;
+        self.check(&new)?;
+        let Some(key) = new.idempotency_key.clone() else {
+            patients::open_for_sessions(&self.db, actor, new.patient_id).await?;
+            return self.take_in(actor, origin, &new, self.receive(chunks).await?, None).await;
+        };
+        match idempotency::ask(&self.db, therapist_id, "uploadSession", &key, self.clock.now()).await? {
+            Asked::Done(done) => {
+                let sha256 = self.hash_only(chunks).await?;
+                let id = done.replay(&input_hash(&new, &sha256))?;
+                let found =
+                    session::visible_to(actor).filter(session::Column::Id.eq(id)).one(&self.db).await?;
+                found.ok_or_else(|| UserError::not_found("session").into())
+            }
+            Asked::Claimed(claim) => {
+                let taken_in = self.receive_and_take_in(actor, origin, &new, chunks, &claim).await;
+                if taken_in.is_err()
+                    && let Err(error) = idempotency::release(&self.db, &claim).await
+                {
+                    tracing::warn!(%error, "an idempotency key was not released; it goes stale");
+                }
+                taken_in
+            }
+        }
+    }
+
+    async fn receive_and_take_in(
+        &self,
+        actor: &Actor,
+        origin: &Origin,
+        new: &NewRecording,
+        chunks: impl Stream<Item = Result<Bytes, Interrupted>> + Send,
+        claim: &Claim,
+    ) -> Result<Model> {
+        patients::open_for_sessions(&self.db, actor, new.patient_id).await?;
+        let received = self.receive(chunks).await?;
+        self.take_in(actor, origin, new, received, Some(claim)).await
+    }
+
+    /// Refuses what can be refused before the first byte is read.
+    fn check(&self, new: &NewRecording) -> Result<(), UserError> {
+        if new.duration_minutes.is_some_and(|minutes| !(1..=1440).contains(&minutes)) {
+            return Err(UserError::invalid("durationMinutes", "A session lasts 1 to 1440 minutes."));
+        }
+        if let Some(date) = new.session_date {
+            check_date(date, self.clock.now())?;
+        }
+        Ok(())
+    }
+
+    async fn receive(
+        &self,
+        chunks: impl Stream<Item = Result<Bytes, Interrupted>> + Send,
+    ) -> Result<Received> {
+        let file = self.storage.spool()?;
+        let mut out = tokio::fs::File::from_std(file.reopen()?);
+        let mut inspector = Inspector::start(Limits { max_duration: self.limits.max_duration });
+        let mut meter = Meter::new(self.limits.max_bytes);
+        pin_mut!(chunks);
+        while let Some(chunk) = chunks.next().await {
+            let chunk = meter.take(chunk)?;
+            out.write_all(&chunk).await?;
+            inspector.write(chunk).await.map_err(refuse)?;
+        }
+        out.flush().await?;
+        let info = inspector.finish(file.path()).await.map_err(refuse)?;
+        Ok(Received { file, bytes: meter.bytes, sha256: meter.sha256(), info })
+    }
+
+    async fn hash_only(
+        &self,
+        chunks: impl Stream<Item = Result<Bytes, Interrupted>> + Send,
+    ) -> Result<String> {
+        let mut meter = Meter::new(self.limits.max_bytes);
+        pin_mut!(chunks);
+        while let Some(chunk) = chunks.next().await {
+            meter.take(chunk)?;
+        }
+        Ok(meter.sha256())
+    }
+
+    /// Keeps the file, then the rows: a crash in between leaves a file without a row, which clean-up finds, and never
+    /// a row without its file.
+    async fn take_in(
+        &self,
+        actor: &Actor,
+        origin: &Origin,
+        new: &NewRecording,
+        received: Received,
+        claim: Option<&Claim>,
+    ) -> Result<Model> {
+        let session_id = Uuid::now_v7();
+        let extension = received.info.container.extension();
+        let key = format!("{}/{session_id}/audio.{extension}", actor.therapist_id()?);
+        let Received { file, sha256, bytes, info } = received;
+        self.storage.put(&key, file).await?;
+        let audio = Audio { key: key.clone(), sha256, bytes, info };
+        let (txn, session) = match self.insert(actor, origin, new, (session_id, audio), claim).await {
+            Ok(inserted) => inserted,
+            Err(error) => {
+                if let Err(left) = self.storage.delete(&key).await {
+                    tracing::warn!(error = ?left, key, "a file without a row was left behind");
+                }
+                return Err(error);
+            }
+        };
+        // Whether a commit that failed has happened, nobody knows: the file stays then.
+        txn.commit().await?;
+        self.pipeline.committed();
+        Ok(session)
+    }
+
+    async fn insert(
+        &self,
+        actor: &Actor,
+        origin: &Origin,
+        new: &NewRecording,
+        (session_id, audio): (Uuid, Audio),
+        claim: Option<&Claim>,
+    ) -> Result<(DatabaseTransaction, Model)> {
+        let now = self.clock.now();
+        let input_hash = input_hash(new, &audio.sha256);
+        let txn = self.db.begin().await?;
+        let patient = patients::open_for_sessions(&txn, actor, new.patient_id).await?;
+        let today = self.today(&txn, &patient, now).await?;
+        let row = session_row(session_id, &patient, new, (today, now), audio);
+        let session = session::Entity::insert(row).exec_with_returning(&txn).await?;
+        self.pipeline.start(&txn, &session).await?;
+        let event = audit::Event {
+            action: "session.upload",
+            subject_type: "session",
+            subject_id: Some(session.id),
+            patient_id: Some(session.patient_id),
+            ..Default::default()
+        };
+        audit::record(&txn, Witness { actor, origin, at: now }, event).await?;
+        if let Some(claim) = claim {
+            idempotency::complete(&txn, claim, &input_hash, session.id, now).await?;
+        }
+        Ok((txn, session))
+    }
+
+    async fn today(
+        &self,
+        txn: &impl sea_orm::ConnectionTrait,
+        patient: &patient::Model,
+        now: DateTime<Utc>,
+    ) -> Result<NaiveDate> {
+        let therapist = user::Entity::find_by_id(patient.therapist_id).one(txn).await?;
+        let zone = therapist.and_then(|therapist| therapist.timezone.parse::<Tz>().ok()).unwrap_or(Tz::UTC);
+        Ok(now.with_timezone(&zone).date_naive())
+    }
+}
+
+/// Counts and hashes bytes as they pass.
+struct Meter {
+    hash: Sha256,
+    bytes: u64,
+    max_bytes: u64,
+}
+
+impl Meter {
+    fn new(max_bytes: u64) -> Self {
+        Self { hash: Sha256::new(), bytes: 0, max_bytes }
+    }
+
+    fn take(&mut self, chunk: Result<Bytes, Interrupted>) -> Result<Bytes> {
+        let chunk = chunk.map_err(|_| interrupted())?;
+        self.bytes += chunk.len() as u64;
+        if self.bytes > self.max_bytes {
+            let message = format!("The file is larger than {} MB.", self.max_bytes / 1024 / 1024);
+            return Err(UserError::new(Code::FileTooLarge, message).on("audio").into());
+        }
+        self.hash.update(&chunk);
+        Ok(chunk)
+    }
+
+    fn sha256(self) -> String {
+        hex::encode(self.hash.finalize())
+    }
+}
+
+/// A recording in the store.
+struct Audio {
+    key: String,
+    sha256: String,
+    bytes: u64,
+    info: AudioInfo,
+}
+
+fn session_row(
+    id: Uuid,
+    patient: &patient::Model,
+    new: &NewRecording,
+    (today, now): (NaiveDate, DateTime<Utc>),
+    audio: Audio,
+) -> session::ActiveModel {
+    let minutes =
+        i32::try_from((audio.info.duration_ms + 59_999) / 60_000).unwrap_or(i32::MAX).clamp(1, 1440);
+    session::ActiveModel {
+        id: Set(id),
+        patient_id: Set(patient.id),
+        therapist_id: Set(patient.therapist_id),
+        attendance: Set(Attendance::Completed),
+        scheduled_start: Set(None),
+        session_date: Set(new.session_date.unwrap_or(today)),
+        duration_minutes: Set(Some(new.duration_minutes.unwrap_or(minutes))),
+        status: Set(Some(Status::Uploading)),
+        progress: Set(100),
+        version: Set(1),
+        generation: Set(0),
+        error_message: Set(None),
+        audio_filename: Set(Some(file_name(new.file_name.as_deref(), &audio))),
+        audio_key: Set(Some(audio.key)),
+        audio_sha256: Set(Some(audio.sha256)),
+        audio_bytes: Set(Some(i64::try_from(audio.bytes).unwrap_or(i64::MAX))),
+        audio_ms: Set(Some(audio.info.duration_ms)),
+        audio_format: Set(Some(audio.info.codec)),
+        extraction_run_id: Set(None),
+        risk_screen: Set(None),
+        created_at: Set(now),
+        updated_at: Set(now),
+    }
+}
+
+/// The last part of the uploader's name, if it is a name that can be shown; it names nothing on our disk.
+fn file_name(name: Option<&str>, audio: &Audio) -> String {
+    let last = name.and_then(|name| name.rsplit(['/', '\\']).next());
+    let shown = last.and_then(|last| text::line("audio", last, 255).ok());
+    shown.unwrap_or_else(|| format!("recording.{}", audio.info.container.extension()))
+}
+
+fn check_date(date: NaiveDate, now: DateTime<Utc>) -> Result<(), UserError> {
+    // Somewhere on Earth it is tomorrow already.
+    let tomorrow = now.date_naive().succ_opt().unwrap_or(NaiveDate::MAX);
+    let first = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap_or(NaiveDate::MIN);
+    if date > tomorrow {
+        return Err(UserError::invalid("sessionDate", "A recorded session cannot lie in the future."));
+    }
+    if date < first {
+        return Err(UserError::invalid("sessionDate", "A recorded session cannot lie before 1970."));
+    }
+    Ok(())
+}
+
+fn input_hash(new: &NewRecording, sha256: &str) -> String {
+    idempotency::input_hash(&[
+        &new.patient_id.to_string(),
+        &new.session_date.map(|date| date.to_string()).unwrap_or_default(),
+        &new.duration_minutes.map(|minutes| minutes.to_string()).unwrap_or_default(),
+        sha256,
+    ])
+}
+
+fn interrupted() -> Error {
+    let message = "The upload broke off before the file was complete. Send it again.";
+    UserError::new(Code::DamagedMedia, message).on("audio").into()
+}
+
+fn refuse(error: AudioError) -> Error {
+    let code = match &error {
+        AudioError::Empty | AudioError::Unsupported { .. } => Code::UnsupportedMedia,
+        AudioError::Damaged { .. } => Code::DamagedMedia,
+        AudioError::Silent => Code::SilentMedia,
+        AudioError::TooLong { .. } => Code::FileTooLarge,
+        AudioError::Io(_) => return Error::Internal(anyhow::Error::new(error)),
+    };
+    UserError::new(code, error.to_string()).on("audio").into()
+}

@@ -1,0 +1,142 @@
+//! Writes the notes of a session from its transcript.
+
+use std::time::Instant;
+
+use async_trait::async_trait;
+use sea_orm::{ActiveValue::Set, EntityTrait};
+use uuid::Uuid;
+
+use super::{Handler, JobError};
+use crate::ai::{ExtractorKind, Provider, Usage};
+use crate::app::App;
+use crate::entity::extraction_run::{self, Kind};
+use crate::entity::session::Model;
+use crate::entity::{patient, user};
+use crate::error::{Error, Result};
+use crate::notes::grounding::Transcript;
+use crate::notes::redaction::Redaction;
+use crate::notes::{self, Extracted, RiskScreen};
+use crate::queue::jobs::ExtractNotes;
+use crate::queue::{Job, Lease};
+use crate::sessions::pipeline::{NotesRun, Work};
+
+#[async_trait]
+impl Handler for ExtractNotes {
+    async fn run(&self, app: &App, lease: &Lease) -> Result<(), JobError> {
+        let work = self.work(lease);
+        let Some(session) = app.pipeline.begin_extraction(work).await? else { return Ok(()) };
+        let transcript = Transcript::new(&app.sessions.transcript(&session).await?);
+        let hash = notes::transcript_hash(&transcript);
+        let run = match self.known_run(app, &session, &hash).await? {
+            Some(id) => NotesRun::Known(id),
+            None => NotesRun::Made(Box::new(self.extract(app, &session, &transcript, hash).await?)),
+        };
+        Ok(app.pipeline.finish_extraction(work, run).await?)
+    }
+
+    async fn give_up(&self, app: &App, lease: &Lease, message: &str) -> Result<()> {
+        app.pipeline.fail(self.work(lease), message).await
+    }
+}
+
+impl ExtractNotes {
+    fn work<'a>(&self, lease: &'a Lease) -> Work<'a> {
+        Work { lease, job: Self::KIND, session_id: self.session_id, generation: self.generation }
+    }
+
+    /// What the same extractor made of the same transcript before: it is not paid for twice.
+    async fn known_run(&self, app: &App, session: &Model, hash: &str) -> Result<Option<Uuid>> {
+        if self.force {
+            return Ok(None);
+        }
+        let Provider { name, model, prompt_version } = app.extractor.provider();
+        let runs = app.sessions.extraction_runs(session).await?;
+        let same = runs.into_iter().rev().find(|run| {
+            run.transcript_sha256 == hash
+                && run.provider == name
+                && run.model == model
+                && run.prompt_version == prompt_version
+        });
+        Ok(same.map(|run| run.id))
+    }
+
+    async fn extract(
+        &self,
+        app: &App,
+        session: &Model,
+        transcript: &Transcript,
+        hash: String,
+    ) -> Result<extraction_run::ActiveModel, JobError> {
+        let screen = screen_of(session, transcript)?;
+        let redaction = redaction_for(app, session).await?;
+        let started = Instant::now();
+        let extracted = notes::extract(app.extractor.as_ref(), transcript, &screen, &redaction).await?;
+        let work_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        Ok(run_row(app, session, hash, extracted, work_ms)?)
+    }
+}
+
+fn screen_of(session: &Model, transcript: &Transcript) -> Result<RiskScreen> {
+    match &session.risk_screen {
+        Some(screen) => Ok(serde_json::from_value(screen.clone()).map_err(anyhow::Error::new)?),
+        None => Ok(notes::screen(transcript)),
+    }
+}
+
+async fn redaction_for(app: &App, session: &Model) -> Result<Redaction> {
+    let patient = patient::Entity::find_by_id(session.patient_id).one(&app.db).await?;
+    let therapist = user::Entity::find_by_id(session.therapist_id).one(&app.db).await?;
+    let (Some(patient), Some(therapist)) = (patient, therapist) else {
+        return Err(Error::Internal(anyhow::anyhow!("session {} has lost its people", session.id)));
+    };
+    Ok(Redaction::default()
+        .name("patient", &patient.name)
+        .name("therapist", &therapist.full_name)
+        .contact("patient", "email", patient.email.as_deref())
+        .contact("patient", "phone", patient.phone.as_deref())
+        .contact("therapist", "email", Some(&therapist.email)))
+}
+
+fn run_row(
+    app: &App,
+    session: &Model,
+    transcript_sha256: String,
+    extracted: Extracted,
+    work_ms: i64,
+) -> Result<extraction_run::ActiveModel> {
+    let Provider { name, model, prompt_version } = app.extractor.provider();
+    let Extracted { notes, warnings, usage } = extracted;
+    let (kind, now) = (app.extractor.kind(), app.clock.now());
+    Ok(extraction_run::ActiveModel {
+        id: Set(Uuid::now_v7()),
+        session_id: Set(session.id),
+        kind: Set(match kind {
+            ExtractorKind::Model => Kind::Model,
+            ExtractorKind::Extractive => Kind::Extractive,
+        }),
+        provider: Set(name),
+        model: Set(model),
+        prompt_version: Set(prompt_version),
+        transcript_sha256: Set(transcript_sha256),
+        prompt_tokens: Set(usage.prompt_tokens),
+        completion_tokens: Set(usage.completion_tokens),
+        cost_usd: Set(cost(app, kind, usage)),
+        work_ms: Set(work_ms),
+        warnings: Set(serde_json::to_value(warnings).map_err(anyhow::Error::new)?),
+        notes: Set(serde_json::to_value(notes).map_err(anyhow::Error::new)?),
+        created_at: Set(now),
+        updated_at: Set(now),
+    })
+}
+
+/// Money by the price table; rules cost nothing, and of a model that does not count its tokens nobody knows.
+fn cost(app: &App, kind: ExtractorKind, usage: Usage) -> Option<f64> {
+    if kind == ExtractorKind::Extractive {
+        return Some(0.0);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
+    let millions = |tokens: i64| tokens as f64 / 1e6;
+    let ai = &app.config.ai;
+    let prompt = millions(usage.prompt_tokens?) * ai.price_per_million_prompt_tokens;
+    Some(prompt + millions(usage.completion_tokens?) * ai.price_per_million_completion_tokens)
+}

@@ -1,0 +1,290 @@
+//! How jobs are done: apalis workers, one for each kind of job, over our own leases (`queue::lease`).
+
+mod extract_notes;
+mod purge_expired;
+mod schedule;
+mod transcribe_session;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apalis::layers::WorkerBuilderExt;
+use apalis::prelude::{BoxDynError, WorkerBuilder, WorkerError};
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::ai::AiError;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::queue::Job;
+use crate::queue::jobs::{ExtractNotes, PurgeExpired, TranscribeSession};
+use crate::queue::lease::{self, Lease, Outcome};
+
+/// Workers look for due jobs this often even when no hint comes.
+const POLL: Duration = Duration::from_millis(500);
+/// No provider's wish keeps a therapist waiting for longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// What a session says when a job ended again and again without any answer.
+const NO_ANSWER: &str = "Processing was interrupted several times and has been stopped. Retry it; if it fails again, \
+                         ask whoever runs this server to look at its log.";
+
+/// How a job is done.
+#[async_trait]
+trait Handler: Job {
+    /// Does it. Twice is fine: the second time finds what the first one left.
+    async fn run(&self, app: &App, lease: &Lease) -> Result<(), JobError>;
+
+    /// Tells those concerned that it will not be done; `message` is for them.
+    async fn give_up(&self, app: &App, lease: &Lease, message: &str) -> Result<()>;
+}
+
+/// Why a job was not done. `?` means that it is tried again; what is permanent is written out.
+#[derive(Debug)]
+enum JobError {
+    /// Another attempt may succeed, after the asked delay.
+    Retry { message: String, after: Option<Duration> },
+    /// Another attempt would end the same way; the message is for the therapist.
+    Fail(String),
+}
+
+impl From<Error> for JobError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Internal(error) => tracing::error!(error = ?error, "a job met an internal error"),
+            other => tracing::warn!(error = %other, "a job met an error"),
+        }
+        Self::Retry {
+            message: "Something went wrong on the server. Retry the session later.".into(),
+            after: None,
+        }
+    }
+}
+
+impl From<AiError> for JobError {
+    fn from(error: AiError) -> Self {
+        match error {
+            AiError::Transient { message, retry_after } => Self::Retry { message, after: retry_after },
+            AiError::Permanent { message } => Self::Fail(message),
+            AiError::Cancelled => Self::Retry { message: "Processing was stopped.".into(), after: None },
+        }
+    }
+}
+
+/// Runs the workers until the app stops; jobs in progress are given back then.
+///
+/// # Errors
+/// When the worker cannot register.
+pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
+    let name = worker_name();
+    lease::register(app.pool(), &name).await?;
+    let heartbeat = tokio::spawn(beat(app.clone(), name.clone()));
+    tracing::info!(worker = name, "worker started");
+    let (transcribe, extract, purge, cron) = tokio::join!(
+        work::<TranscribeSession>(app.clone(), name.clone()),
+        work::<ExtractNotes>(app.clone(), name.clone()),
+        work::<PurgeExpired>(app.clone(), name.clone()),
+        schedule::run(app.clone()),
+    );
+    heartbeat.abort();
+    lease::sign_off(app.pool(), &name).await?;
+    tracing::info!(worker = name, "worker stopped");
+    for ended in [transcribe, extract, purge, cron] {
+        ended.map_err(|error| anyhow::anyhow!("a worker ended: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Does every job that is due, one after the other, and those that follow from them: for tests and scripts.
+/// Says how many attempts it made.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn run_until_idle(app: &App) -> Result<usize> {
+    let name = worker_name();
+    lease::register(app.pool(), &name).await.map_err(anyhow::Error::new)?;
+    let mut attempts = 0;
+    loop {
+        let done = drain::<TranscribeSession>(app, &name).await?
+            + drain::<ExtractNotes>(app, &name).await?
+            + drain::<PurgeExpired>(app, &name).await?;
+        attempts += done;
+        if done == 0 {
+            lease::sign_off(app.pool(), &name).await.map_err(anyhow::Error::new)?;
+            return Ok(attempts);
+        }
+    }
+}
+
+async fn drain<J: Handler>(app: &App, worker: &str) -> Result<usize> {
+    let mut done = 0;
+    while let Some(lease) = lease::claim(app.pool(), worker, J::KIND).await.map_err(anyhow::Error::new)? {
+        execute::<J>(app, &lease).await;
+        done += 1;
+    }
+    Ok(done)
+}
+
+/// Unique to this start of this process: a worker that was thought dead never shares a name with a new one.
+fn worker_name() -> String {
+    format!("worker-{}-{}", std::process::id(), Uuid::now_v7())
+}
+
+/// Boxed, because the compiler cannot see through apalis's error types that the future is `Send`.
+fn work<J: Handler>(app: Arc<App>, name: String) -> BoxFuture<'static, Result<(), WorkerError>> {
+    let concurrency = app.config.worker.concurrency.get();
+    let stop = app.stop.clone();
+    let handle = {
+        let app = app.clone();
+        move |lease: Lease| {
+            let app = app.clone();
+            async move {
+                execute::<J>(&app, &lease).await;
+                Ok::<_, BoxDynError>(())
+            }
+        }
+    };
+    WorkerBuilder::new(format!("{name}/{}", J::KIND))
+        .backend(claims::<J>(app, name))
+        .concurrency(concurrency)
+        .build(handle)
+        .run_until(async move {
+            stop.cancelled().await;
+            Ok::<_, WorkerError>(())
+        })
+        .boxed()
+}
+
+/// Claims job after job, when there is room for one. Never ends in an error: a database that is away comes back.
+fn claims<J: Job>(
+    app: Arc<App>,
+    worker: String,
+) -> BoxStream<'static, Result<Lease, std::convert::Infallible>> {
+    let wake_ups = app.wake_ups.clone();
+    futures::stream::unfold((app, worker, wake_ups), |(app, worker, mut wake_ups)| async move {
+        loop {
+            match lease::claim(app.pool(), &worker, J::KIND).await {
+                Ok(Some(lease)) => return Some((Ok(lease), (app, worker, wake_ups))),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "jobs cannot be claimed; trying again"),
+            }
+            let _ = tokio::time::timeout(POLL, wake_ups.changed()).await;
+        }
+    })
+    .boxed()
+}
+
+/// Signs of life, several to a lease, so that one that is late costs nothing.
+async fn beat(app: Arc<App>, worker: String) {
+    let lease = app.config.worker.lease;
+    let mut ticks = tokio::time::interval(lease / 5);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match lease::heartbeat(app.pool(), &worker, lease).await {
+            Ok(0) => {}
+            Ok(orphans) => tracing::warn!(orphans, "jobs of a dead worker went back to the queue"),
+            Err(error) => tracing::warn!(%error, "no sign of life could be given"),
+        }
+    }
+}
+
+/// One attempt at a job, and what becomes of it.
+async fn execute<J: Handler>(app: &App, lease: &Lease) {
+    let started = std::time::Instant::now();
+    let outcome = attempt::<J>(app, lease).await;
+    let seconds = started.elapsed().as_secs_f64();
+    metrics::histogram!("job_seconds", "kind" => J::KIND).record(seconds);
+    metrics::counter!("jobs_total", "kind" => J::KIND, "outcome" => label(&outcome)).increment(1);
+    tracing::info!(
+        job = lease.id,
+        kind = J::KIND,
+        attempt = lease.attempts,
+        outcome = label(&outcome),
+        seconds,
+        "job"
+    );
+    acknowledge(app, lease, &outcome).await;
+}
+
+/// Puts the outcome down. Tries until it is, or the process stops: a job held by a live worker goes to nobody else.
+async fn acknowledge(app: &App, lease: &Lease, outcome: &Outcome) {
+    loop {
+        match lease.finish(app.pool(), outcome).await {
+            Ok(true) => return,
+            Ok(false) => {
+                tracing::warn!(job = lease.id, "the lease on a job was lost; its result does not count");
+                return;
+            }
+            Err(error) => tracing::warn!(job = lease.id, %error, "a job was not acknowledged; trying again"),
+        }
+        if app.stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn attempt<J: Handler>(app: &App, lease: &Lease) -> Outcome {
+    let job: J = match serde_json::from_slice(&lease.job) {
+        Ok(job) => job,
+        Err(error) => return Outcome::Dead(format!("the arguments cannot be read: {error}")),
+    };
+    if lease.is_exhausted() {
+        return give_up(&job, app, lease, NO_ANSWER).await;
+    }
+    let run = AssertUnwindSafe(tokio::time::timeout(J::TIMEOUT, job.run(app, lease))).catch_unwind();
+    let Some(ended) = stop_or(&app.stop, run).await else { return Outcome::GivenBack };
+    match ended {
+        Ok(Ok(Ok(()))) => Outcome::Done,
+        Ok(Ok(Err(JobError::Fail(message)))) => give_up(&job, app, lease, &message).await,
+        Ok(Ok(Err(JobError::Retry { message, after }))) => retry(&job, app, lease, &message, after).await,
+        Ok(Err(_)) => retry(&job, app, lease, "Processing took too long and was stopped.", None).await,
+        // The panic itself is logged by the panic hook.
+        Err(_) => {
+            retry(&job, app, lease, "Something went wrong on the server. Retry the session later.", None)
+                .await
+        }
+    }
+}
+
+async fn stop_or<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    stop.run_until_cancelled(work).await
+}
+
+async fn retry<J: Handler>(
+    job: &J,
+    app: &App,
+    lease: &Lease,
+    message: &str,
+    after: Option<Duration>,
+) -> Outcome {
+    if lease.is_last_attempt() {
+        return give_up(job, app, lease, message).await;
+    }
+    let doublings = u32::try_from(lease.attempts - 1).unwrap_or(0).min(10);
+    let backoff = app.config.worker.backoff * 2_u32.pow(doublings);
+    Outcome::Retry(after.unwrap_or_default().max(backoff).min(LONGEST_WAIT))
+}
+
+async fn give_up<J: Handler>(job: &J, app: &App, lease: &Lease, message: &str) -> Outcome {
+    match job.give_up(app, lease, message).await {
+        Ok(()) => Outcome::Dead(message.to_owned()),
+        Err(error) => {
+            tracing::error!(job = lease.id, ?error, "a job could not be given up; trying again");
+            Outcome::Retry(app.config.worker.backoff)
+        }
+    }
+}
+
+fn label(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "done",
+        Outcome::Retry(_) => "retry",
+        Outcome::Dead(_) => "dead",
+        Outcome::GivenBack => "given_back",
+    }
+}

@@ -1,0 +1,63 @@
+//! Removes what has outlived its purpose, in batches, so that no lock is held for long.
+
+use async_trait::async_trait;
+use sqlx::AssertSqlSafe;
+
+use super::{Handler, JobError};
+use crate::app::App;
+use crate::error::Result;
+use crate::queue::Lease;
+use crate::queue::jobs::PurgeExpired;
+
+/// Rows a statement.
+const BATCH: usize = 1000;
+
+/// What is removed, and when: table, primary key, condition.
+const RETENTION: [(&str, &str, &str); 5] = [
+    ("outbox_events", "seq", "created_at < now() - interval '7 days'"),
+    ("idempotency_keys", "(user_id, key)", "created_at < now() - interval '24 hours'"),
+    ("auth_sessions", "id", "expires_at < now() - interval '30 days'"),
+    ("apalis.jobs", "id", "status IN ('Done', 'Killed') AND done_at < now() - interval '7 days'"),
+    (
+        "apalis.workers",
+        "id",
+        "last_seen < now() - interval '1 day' AND NOT EXISTS (SELECT 1 FROM apalis.jobs WHERE lock_by = workers.id)",
+    ),
+];
+
+#[async_trait]
+impl Handler for PurgeExpired {
+    async fn run(&self, app: &App, _: &Lease) -> Result<(), JobError> {
+        for (table, key, condition) in RETENTION {
+            let removed = purge(app, table, key, condition).await?;
+            if removed > 0 {
+                tracing::info!(table, removed, "purged");
+            }
+        }
+        Ok(())
+    }
+
+    async fn give_up(&self, _: &App, _: &Lease, message: &str) -> Result<()> {
+        // The next hour tries again.
+        tracing::error!(message, "what has expired was not purged");
+        Ok(())
+    }
+}
+
+async fn purge(app: &App, table: &str, key: &str, condition: &str) -> Result<u64> {
+    let statement = format!(
+        "DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {condition} LIMIT {BATCH})"
+    )
+    .replace("SELECT (user_id, key)", "SELECT user_id, key");
+    let mut removed = 0;
+    loop {
+        let batch = sqlx::query(AssertSqlSafe(statement.clone()))
+            .execute(app.pool())
+            .await
+            .map_err(anyhow::Error::new)?;
+        removed += batch.rows_affected();
+        if batch.rows_affected() < BATCH as u64 {
+            return Ok(removed);
+        }
+    }
+}

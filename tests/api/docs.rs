@@ -1,0 +1,79 @@
+//! What the documentation says must be there: variables, commands, files.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::support::root;
+
+const PAGES: [&str; 4] = ["README.md", "docs/architecture.md", "docs/api.md", "docs/pipeline.md"];
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn is_variable(text: &str) -> bool {
+    text.contains(|c: char| c.is_ascii_uppercase())
+        && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// The names of variables among the string literals of the configuration's code, its tests left out.
+fn variables_of_the_code() -> BTreeSet<String> {
+    let code = read("src/config.rs");
+    let code = code.split("#[cfg(test)]").next().unwrap();
+    let code =
+        code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    // The pieces at odd places stand between quotes.
+    code.split('"').skip(1).step_by(2).filter(|text| is_variable(text)).map(Into::into).collect()
+}
+
+fn variables_of_the_example() -> BTreeSet<String> {
+    let example = read(".env.example");
+    let names =
+        example.lines().filter_map(|line| line.strip_prefix('#')?.split_once('=')).map(|(name, _)| name);
+    names.filter(|name| is_variable(name)).map(Into::into).collect()
+}
+
+/// Targets of Markdown links that are files of this project, without their anchors.
+fn linked_files(page: &str) -> Vec<String> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let files = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
+    files.map(|target| target.split('#').next().unwrap().to_owned()).collect()
+}
+
+/// What follows `make ` in code, at the start of a line or of an inline snippet.
+fn make_targets(page: &str) -> BTreeSet<String> {
+    let snippets = page.split('`').chain(page.lines());
+    let named = snippets.filter_map(|snippet| snippet.strip_prefix("make ")?.split_whitespace().next());
+    named.map(Into::into).collect()
+}
+
+#[test]
+fn every_variable_is_in_the_example_and_nothing_else() {
+    let code = variables_of_the_code();
+    assert!(code.contains("DATABASE_URL") && code.len() > 20, "{code:?}");
+    assert_eq!(variables_of_the_example(), code);
+}
+
+#[test]
+fn links_lead_to_files_that_are_there() {
+    for page in PAGES {
+        let folder = Path::new(page).parent().unwrap();
+        for file in linked_files(&read(page)) {
+            assert!(root().join(folder).join(&file).exists(), "{page} links to {file}");
+        }
+    }
+}
+
+#[test]
+fn commands_of_make_that_are_told_of_exist() {
+    let makefile = read("Makefile");
+    for page in PAGES {
+        for target in make_targets(&read(page)) {
+            assert!(
+                makefile.lines().any(|line| line.starts_with(&format!("{target}:"))),
+                "{page}: make {target}"
+            );
+        }
+    }
+    assert!(make_targets(&read("README.md")).contains("demo"));
+}

@@ -1,0 +1,236 @@
+//! The program as it is run: several processes on one database, and what happens when one of them dies.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::support::client::Client;
+use crate::support::cluster::{fresh_database, world_readable_dir};
+use crate::support::provider::{Endpoint, ScriptedProvider};
+use crate::support::socket::{Watch, statuses};
+use crate::support::{PASSWORD, recording, variables};
+
+const HISTORY: [&str; 5] = ["UPLOADING", "TRANSCRIBING", "TRANSCRIBED", "EXTRACTING_NOTES", "PROCESSED"];
+
+/// The practice of these tests: a provider, a data folder, a database, and processes on them.
+struct Fleet {
+    provider: ScriptedProvider,
+    data: tempfile::TempDir,
+    database: String,
+}
+
+/// A running process; killed when dropped.
+struct Process {
+    child: Child,
+    address: Option<SocketAddr>,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Fleet {
+    async fn new() -> Self {
+        Self {
+            provider: ScriptedProvider::start().await,
+            data: tempfile::tempdir().unwrap(),
+            database: fresh_database().await,
+        }
+    }
+
+    /// Starts a process, and waits until it says that it is ready.
+    async fn start(&self, args: &[&str]) -> Process {
+        self.start_with(args, &[("DATABASE_URL", &self.database)]).await
+    }
+
+    async fn start_with(&self, args: &[&str], settings: &[(&str, &str)]) -> Process {
+        let mut vars = variables(&self.provider, self.data.path(), settings).await;
+        vars.insert("LOG_FORMAT".into(), "json".into());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_therapybridge"));
+        command.args(args).env_clear().envs(vars).current_dir(self.data.path());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let serves = args[0] == "serve";
+        let ready = tokio::task::spawn_blocking(move || wait_until_ready(log, serves)).await.unwrap();
+        Process { child, address: ready }
+    }
+}
+
+/// Reads the log up to the line that tells the address (or, for a worker, that it has started); goes on reading after
+/// that, so that the pipe never fills.
+fn wait_until_ready(log: BufReader<std::process::ChildStderr>, serves: bool) -> Option<SocketAddr> {
+    let mut lines = log.lines();
+    for line in lines.by_ref().map_while(Result::ok) {
+        let fields = &serde_json::from_str::<serde_json::Value>(&line).unwrap_or_default()["fields"];
+        let ready = if serves { "listening" } else { "worker started" };
+        if fields["message"] == ready {
+            let address = fields["address"].as_str().map(|address| address.parse().unwrap());
+            std::thread::spawn(move || lines.for_each(drop));
+            return address;
+        }
+    }
+    panic!("the process ended before it was ready");
+}
+
+impl Process {
+    fn client(&self) -> Client {
+        Client::new(self.address.unwrap())
+    }
+
+    async fn therapist(&self) -> Client {
+        let input = json!({ "email": "jane@example.com", "password": PASSWORD, "fullName": "Jane", "role": "THERAPIST" });
+        let tokens = self.client().sign_up(input).await;
+        self.client().with_token(tokens["accessToken"].as_str().unwrap())
+    }
+
+    /// Asks it to stop, and waits until it has.
+    async fn stop(mut self) -> std::process::ExitStatus {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it does not stop");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_and_a_worker_in_two_processes_do_the_job_and_every_state_is_seen() {
+    let fleet = Fleet::new().await;
+    let (server, _worker) = (fleet.start(&["serve", "--no-worker"]).await, fleet.start(&["worker"]).await);
+    let jane = server.therapist().await;
+    let patient = jane.patient("Daniel").await;
+    let hold = fleet.provider.hold(Endpoint::Speech);
+    let mut watch = Watch::patient(&jane, &patient).await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    hold.reached(1).await;
+    drop(hold);
+    let mut history = Vec::new();
+    while history.last().is_none_or(|value: &serde_json::Value| value["status"] != "PROCESSED") {
+        history.push(watch.value().await);
+    }
+    assert_eq!(statuses(&history), HISTORY);
+    assert_eq!(statuses(&Watch::session(&jane, &id).await.until_end().await), ["PROCESSED"]);
+}
+
+#[tokio::test]
+async fn a_killed_workers_job_is_taken_over_and_seen_to_its_end() {
+    let fleet = Fleet::new().await;
+    let (server, mut doomed) = (fleet.start(&["serve", "--no-worker"]).await, fleet.start(&["worker"]).await);
+    let jane = server.therapist().await;
+    let patient = jane.patient("Daniel").await;
+    let hold = fleet.provider.hold(Endpoint::Speech);
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    let watch = Watch::session(&jane, &id).await;
+    hold.reached(1).await;
+    doomed.child.kill().unwrap();
+    doomed.child.wait().unwrap();
+    drop(hold);
+    let _heir = fleet.start(&["worker"]).await;
+    let history = statuses(&watch.until_end().await);
+    assert_eq!(history.last().unwrap(), "PROCESSED");
+    assert_eq!(history.iter().filter(|status| *status == "TRANSCRIBING").count(), 1, "{history:?}");
+}
+
+#[tokio::test]
+async fn a_worker_that_is_asked_to_stop_gives_its_job_back_at_once() {
+    let fleet = Fleet::new().await;
+    let (server, worker) = (fleet.start(&["serve", "--no-worker"]).await, fleet.start(&["worker"]).await);
+    let jane = server.therapist().await;
+    let patient = jane.patient("Daniel").await;
+    let hold = fleet.provider.hold(Endpoint::Speech);
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    hold.reached(1).await;
+    assert!(worker.stop().await.success());
+    drop(hold);
+    let _next = fleet.start(&["worker"]).await;
+    let history = Watch::session(&jane, &id).await.until_end().await;
+    assert_eq!(history.last().unwrap()["status"], "PROCESSED");
+}
+
+#[tokio::test]
+async fn a_server_that_is_asked_to_stop_stops_well() {
+    let fleet = Fleet::new().await;
+    let server = fleet.start(&["serve"]).await;
+    let jane = server.therapist().await;
+    let patient = jane.patient("Daniel").await;
+    let mut watch = Watch::patient(&jane, &patient).await;
+    let (status, closed) = tokio::join!(server.stop(), watch.next());
+    assert!(status.success(), "{status}");
+    drop(closed);
+}
+
+/// The process id of the private database's server, if one runs.
+fn postmaster(data: &Path) -> Option<Pid> {
+    let file = std::fs::read_to_string(data.join("postgres/postmaster.pid")).ok()?;
+    Pid::from_raw(file.lines().next()?.parse().ok()?)
+}
+
+#[tokio::test]
+async fn the_private_database_serves_two_processes_survives_a_kill_and_stops_with_the_last() {
+    let fleet = Fleet::new().await;
+    let data = world_readable_dir();
+    let private = [("DATABASE_URL", ""), ("DATA_DIR", data.to_str().unwrap())];
+    let server = fleet.start_with(&["serve", "--no-worker"], &private).await;
+    let worker = fleet.start_with(&["worker"], &private).await;
+    let jane = server.therapist().await;
+    let patient = jane.patient("Daniel").await;
+
+    kill_process(postmaster(&data).unwrap(), Signal::KILL).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while !jane
+        .post("/graphql")
+        .json(&json!({ "query": "{ viewer { id } }" }))
+        .send()
+        .await
+        .unwrap()
+        .status()
+        .is_success()
+    {
+        assert!(Instant::now() < deadline, "the database does not come back");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let mut watch = Watch::patient(&jane, &patient).await;
+    jane.session(&patient, recording("cbr.mp3")).await;
+    while watch.value().await["status"] != "PROCESSED" {}
+
+    assert!(worker.stop().await.success());
+    assert!(postmaster(&data).is_some(), "the server still uses it");
+    assert!(server.stop().await.success());
+    assert!(postmaster(&data).is_none(), "the last one out stops it");
+    std::fs::remove_dir_all(data).unwrap();
+}
+
+#[tokio::test]
+async fn a_line_of_the_env_file_that_cannot_be_read_stops_the_start_and_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(".env"), "JWT_SECRET=a secret, with spaces\nPORT=0\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_therapybridge"));
+    let output = command.args(["migrate", "status"]).env_clear().current_dir(&folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains(".env") && !said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn a_bad_setting_stops_the_start_and_is_named() {
+    let output = Command::new(env!("CARGO_BIN_EXE_therapybridge"))
+        .arg("serve")
+        .env("PORT", "eighty")
+        .current_dir(std::env::temp_dir())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("PORT"), "{output:?}");
+}

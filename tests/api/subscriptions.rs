@@ -1,0 +1,224 @@
+//! Sessions, watched live over real sockets.
+
+use chrono::TimeDelta;
+use serde_json::json;
+
+use crate::support::provider::Endpoint;
+use crate::support::socket::{News, Watch, statuses};
+use crate::support::{TestApp, recording};
+
+const HISTORY: [&str; 5] = ["UPLOADING", "TRANSCRIBING", "TRANSCRIBED", "EXTRACTING_NOTES", "PROCESSED"];
+
+#[tokio::test]
+async fn a_session_is_followed_from_upload_to_notes_each_status_once_and_in_order() {
+    let app = TestApp::new().await.with_worker();
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let hold = app.provider.hold(Endpoint::Speech);
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    let watches = [Watch::session(&jane, &id).await, Watch::session(&jane, &id).await];
+    hold.reached(1).await;
+    let mut late = Watch::session(&jane, &id).await;
+    // Only its first value says that the server has taken it: the job goes on after that.
+    let first = late.value().await;
+    drop(hold);
+    for watch in watches {
+        let history = statuses(&watch.until_end().await);
+        assert!(HISTORY.ends_with(&history.iter().map(String::as_str).collect::<Vec<_>>()), "{history:?}");
+        assert!(history.len() >= 4, "{history:?}");
+    }
+    let late = [vec![first], late.until_end().await].concat();
+    assert_eq!(statuses(&late), HISTORY[1..], "a late one begins with the present state");
+}
+
+#[tokio::test]
+async fn the_first_value_is_the_present_state() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    let mut watch = Watch::session(&jane, &id).await;
+    let first = watch.value().await;
+    assert_eq!(first, json!({ "id": id, "version": 1, "status": "UPLOADING", "progress": 100 }));
+    app.run_jobs().await;
+    assert_eq!(statuses(&watch.until_end().await), HISTORY[1..]);
+}
+
+#[tokio::test]
+async fn a_finished_session_is_sent_once_and_ends() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    app.run_jobs().await;
+    let history = Watch::session(&jane, &id).await.until_end().await;
+    assert_eq!(statuses(&history), ["PROCESSED"]);
+}
+
+#[tokio::test]
+async fn a_patients_sessions_are_followed_together_and_others_are_not() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let (daniel, maria) = (jane.patient("Daniel").await, jane.patient("Maria").await);
+    let finished = jane.session(&daniel, recording("cbr.mp3")).await;
+    app.run_jobs().await;
+    let waiting = jane.session(&daniel, recording("cbr.mp3")).await;
+    let mut watch = Watch::patient(&jane, &daniel).await;
+    let first = watch.value().await;
+    assert_eq!(
+        (&first["id"], &first["status"]),
+        (&json!(waiting), &json!("UPLOADING")),
+        "those in progress come first"
+    );
+    jane.session(&maria, recording("cbr.mp3")).await;
+    let fresh = jane.session(&daniel, recording("cbr.mp3")).await;
+    let uploaded = watch.value().await;
+    assert_eq!((&uploaded["id"], &uploaded["version"]), (&json!(fresh), &json!(1)));
+    app.run_jobs().await;
+    let mut seen = vec![first, uploaded];
+    while seen.iter().filter(|value| value["status"] == "PROCESSED").count() < 2 {
+        seen.push(watch.value().await);
+    }
+    for id in [&waiting, &fresh] {
+        let history: Vec<_> = seen.iter().filter(|value| value["id"] == json!(id)).cloned().collect();
+        assert_eq!(statuses(&history), HISTORY, "{id}");
+    }
+    assert!(
+        seen.iter().all(|value| value["id"] != json!(finished)),
+        "what had ended before is not told again"
+    );
+}
+
+#[tokio::test]
+async fn nobody_follows_what_is_not_theirs() {
+    let app = TestApp::new().await;
+    let (jane, eve) = (app.therapist("jane").await, app.therapist("eve").await);
+    let patient = jane.patient("Daniel").await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    for mut watch in [
+        Watch::session(&eve, &id).await,
+        Watch::patient(&eve, &patient).await,
+        Watch::session(&jane, "nothing").await,
+    ] {
+        match watch.next().await {
+            News::Refused(errors) => assert_eq!(errors[0]["extensions"]["code"], "NOT_FOUND", "{errors}"),
+            other => panic!("expected a refusal, heard {other:?}"),
+        }
+    }
+    match Watch::session(&app.anonymous(), &id).await.next().await {
+        News::Refused(errors) => assert_eq!(errors[0]["extensions"]["code"], "UNAUTHENTICATED", "{errors}"),
+        News::Closed(code) => assert!(code.is_some_and(|code| [4401, 4403].contains(&code)), "{code:?}"),
+        other => panic!("expected a refusal, heard {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn losing_access_ends_the_stream_before_the_next_event() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    let mut watch = Watch::session(&jane, &id).await;
+    watch.value().await;
+    // The record changes hands.
+    app.therapist("eve").await;
+    let hand_over = "WITH eve AS (SELECT id FROM users WHERE email = 'eve@example.com'),
+                          moved AS (UPDATE sessions SET therapist_id = eve.id FROM eve RETURNING 1)
+                     UPDATE patients SET therapist_id = eve.id FROM eve";
+    let mut connection = app.app.pool().acquire().await.unwrap();
+    sqlx::query("ALTER TABLE sessions ALTER CONSTRAINT sessions_patient_id_therapist_id_fkey DEFERRABLE INITIALLY DEFERRED")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    sqlx::query(hand_over).execute(&mut *connection).await.unwrap();
+    app.run_jobs().await;
+    match watch.next().await {
+        News::Refused(errors) => assert_eq!(errors[0]["extensions"]["code"], "NOT_FOUND"),
+        other => panic!("expected a refusal, heard {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn logging_out_ends_the_stream_before_the_next_event() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    let mut watch = Watch::session(&jane, &id).await;
+    watch.value().await;
+    sqlx::query("UPDATE auth_sessions SET is_revoked = true").execute(app.app.pool()).await.unwrap();
+    app.run_jobs().await;
+    match watch.next().await {
+        News::Refused(errors) => assert_eq!(errors[0]["extensions"]["code"], "UNAUTHENTICATED"),
+        other => panic!("expected a refusal, heard {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_socket_answers_nothing_more_once_its_log_in_has_ended() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    let mut watch = Watch::session(&jane, &id).await;
+    watch.value().await;
+    watch.ask("{ viewer { id } }").await;
+    assert!(watch.value().await["id"].is_string());
+    sqlx::query("UPDATE auth_sessions SET is_revoked = true").execute(app.app.pool()).await.unwrap();
+    assert_eq!(watch.next().await, News::Complete, "of the first question");
+    watch.ask("{ viewer { id } }").await;
+    assert_eq!(watch.next().await, News::Closed(Some(4403)));
+}
+
+#[tokio::test]
+async fn an_expired_token_follows_nothing() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    app.clock.advance(TimeDelta::minutes(31));
+    assert_eq!(Watch::session(&jane, &id).await.next().await, News::Closed(Some(4403)));
+}
+
+#[tokio::test]
+async fn events_are_delivered_also_when_the_feeds_connection_is_cut() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    let mut watch = Watch::session(&jane, &id).await;
+    watch.value().await;
+    let cut = "SELECT count(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'LISTEN%') AS cut";
+    assert_eq!(app.count(cut).await, 1, "one listener a process");
+    app.run_jobs().await;
+    assert_eq!(statuses(&watch.until_end().await), HISTORY[1..]);
+}
+
+#[tokio::test]
+async fn a_transaction_that_commits_late_loses_no_event() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let (first, second) = (
+        jane.session(&patient, recording("cbr.mp3")).await,
+        jane.session(&patient, recording("cbr.mp3")).await,
+    );
+    let mut watch = Watch::patient(&jane, &patient).await;
+    watch.value().await;
+    watch.value().await;
+    // The first transaction takes its sequence number first, and commits last.
+    let event = |id: &str, version: i64| {
+        let insert = format!(
+            "INSERT INTO outbox_events (session_id, patient_id, version, status, progress, created_at)
+             VALUES ('{id}', '{patient}', {version}, 'TRANSCRIBING', 1, now())"
+        );
+        sqlx::AssertSqlSafe(insert)
+    };
+    let mut slow = app.app.pool().begin().await.unwrap();
+    sqlx::query(event(&first, 2)).execute(&mut *slow).await.unwrap();
+    sqlx::query(event(&second, 2)).execute(app.app.pool()).await.unwrap();
+    assert_eq!(watch.value().await["id"], json!(second));
+    slow.commit().await.unwrap();
+    assert_eq!(watch.value().await["id"], json!(first));
+}

@@ -1,0 +1,117 @@
+//! A GraphQL client over HTTP.
+
+use std::net::SocketAddr;
+
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+/// Somebody at the API.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    pub(crate) address: SocketAddr,
+    pub(crate) token: Option<String>,
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { http: reqwest::Client::builder().no_proxy().build().unwrap(), address, token: None }
+    }
+
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// Runs an operation; its data. Fails the test on a top-level error.
+    pub(crate) async fn call(&self, query: &str, variables: Value) -> Value {
+        let answer = self.answer(query, variables).await;
+        assert!(answer["errors"].is_null(), "{query}: {answer}");
+        answer["data"].clone()
+    }
+
+    /// Runs an operation; the code of its first top-level error.
+    pub(crate) async fn refusal(&self, query: &str, variables: Value) -> String {
+        let answer = self.answer(query, variables).await;
+        answer["errors"][0]["extensions"]["code"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no refusal: {answer}"))
+            .to_owned()
+    }
+
+    /// Runs an operation; the whole answer.
+    pub(crate) async fn answer(&self, query: &str, variables: Value) -> Value {
+        let body = json!({ "query": query, "variables": variables });
+        self.post("/graphql").json(&body).send().await.unwrap().json().await.unwrap()
+    }
+
+    pub(crate) async fn sign_up(&self, input: Value) -> Value {
+        let query = "mutation ($input: SignUpInput!) { signUp(input: $input) {
+            accessToken refreshToken expiresIn user { id email fullName role timezone isActive }
+            userErrors { code message field } } }";
+        self.call(query, json!({ "input": input })).await["signUp"].clone()
+    }
+
+    pub(crate) async fn log_in(&self, email: &str, password: &str) -> Value {
+        let query = "mutation ($input: LogInInput!) { logIn(input: $input) {
+            accessToken refreshToken expiresIn user { id } userErrors { code message field } } }";
+        self.call(query, json!({ "input": { "email": email, "password": password } })).await["logIn"].clone()
+    }
+
+    pub(crate) async fn refresh(&self, token: &str) -> Value {
+        let query = "mutation ($input: RefreshTokenInput!) { refreshToken(input: $input) {
+            accessToken refreshToken expiresIn user { id } userErrors { code message field } } }";
+        self.call(query, json!({ "input": { "refreshToken": token } })).await["refreshToken"].clone()
+    }
+
+    /// Makes a patient; the payload.
+    pub(crate) async fn create_patient(&self, input: Value) -> Value {
+        let query = "mutation ($input: CreatePatientInput!) { createPatient(input: $input) {
+            patient { id name email phone archivedAt createdAt } userErrors { code message field } } }";
+        self.call(query, json!({ "input": input })).await["createPatient"].clone()
+    }
+
+    /// Makes a patient; the id.
+    pub(crate) async fn patient(&self, name: &str) -> String {
+        let payload = self.create_patient(json!({ "name": name })).await;
+        payload["patient"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Uploads a recording; the payload.
+    pub(crate) async fn upload(&self, input: Value, name: &str, bytes: Vec<u8>) -> Value {
+        let answer = self.upload_answer(input, name, bytes).await;
+        assert!(answer["errors"].is_null(), "{answer}");
+        answer["data"]["uploadSession"].clone()
+    }
+
+    /// Uploads a recording; the whole answer.
+    pub(crate) async fn upload_answer(&self, mut input: Value, name: &str, bytes: Vec<u8>) -> Value {
+        input["audio"] = Value::Null;
+        let query = "mutation ($input: UploadSessionInput!) { uploadSession(input: $input) {
+            session { id status version progress attendance sessionDate durationMinutes audioFilename }
+            userErrors { code message field } } }";
+        let operations = json!({ "query": query, "variables": { "input": input } }).to_string();
+        let form = Form::new()
+            .text("operations", operations)
+            .text("map", r#"{"0":["variables.input.audio"]}"#)
+            .part("0", Part::bytes(bytes).file_name(name.to_owned()));
+        let request = self.post("/graphql").header("apollo-require-preflight", "1").multipart(form);
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Uploads a recording of a patient; the session's id.
+    pub(crate) async fn session(&self, patient_id: &str, bytes: Vec<u8>) -> String {
+        let payload = self.upload(json!({ "patientId": patient_id }), "session.mp3", bytes).await;
+        payload["session"]["id"].as_str().unwrap_or_else(|| panic!("{payload}")).to_owned()
+    }
+
+    pub(crate) fn post(&self, path: &str) -> reqwest::RequestBuilder {
+        self.authorized(self.http.post(format!("http://{}{path}", self.address)))
+    }
+
+    fn authorized(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What tests stand on: a server of their own on a database of their own, and real clients.
+
+pub(crate) mod client;
+pub(crate) mod cluster;
+pub(crate) mod provider;
+pub(crate) mod socket;
+pub(crate) mod wer;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use therapybridge::app::App;
+use therapybridge::clock::FixedClock;
+use therapybridge::config::Config;
+use therapybridge::server::Server;
+use therapybridge::worker;
+use tokio::task::JoinHandle;
+
+use self::client::Client;
+use self::provider::ScriptedProvider;
+
+/// A server, its provider, its clock.
+pub(crate) struct TestApp {
+    pub(crate) app: Arc<App>,
+    pub(crate) clock: Arc<FixedClock>,
+    pub(crate) provider: ScriptedProvider,
+    pub(crate) address: SocketAddr,
+    worker: Option<JoinHandle<anyhow::Result<()>>>,
+    _data: tempfile::TempDir,
+}
+
+impl TestApp {
+    /// A server that listens, with a scripted provider and no worker: jobs are done by [`Self::run_jobs`].
+    pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same, with other settings.
+    pub(crate) async fn with(vars: &[(&str, &str)]) -> Self {
+        let provider = ScriptedProvider::start().await;
+        let data = tempfile::tempdir().unwrap();
+        let mut config = Config::from_vars(variables(&provider, data.path(), vars).await).unwrap();
+        config.worker.backoff = std::time::Duration::from_millis(1);
+        let clock = Arc::new(FixedClock::new(today()));
+        let app = App::start(config, clock.clone()).await.unwrap();
+        let server = Server::bind(app.clone(), None).await.unwrap();
+        let address = server.address().unwrap();
+        tokio::spawn(server.run());
+        Self { app, clock, provider, address, worker: None, _data: data }
+    }
+
+    /// Starts a real worker in this process.
+    pub(crate) fn with_worker(mut self) -> Self {
+        self.worker = Some(tokio::spawn(worker::run(self.app.clone())));
+        self
+    }
+
+    /// Does every job that is due, and those that follow; says how many attempts there were.
+    pub(crate) async fn run_jobs(&self) -> usize {
+        worker::run_until_idle(&self.app).await.unwrap()
+    }
+
+    /// Somebody who is not logged in.
+    pub(crate) fn anonymous(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// A new therapist, logged in.
+    pub(crate) async fn therapist(&self, name: &str) -> Client {
+        self.user(name, "THERAPIST").await
+    }
+
+    /// A new user, logged in.
+    pub(crate) async fn user(&self, name: &str, role: &str) -> Client {
+        let input = json!({ "email": format!("{name}@example.com"), "password": PASSWORD, "fullName": name, "role": role });
+        let tokens = self.anonymous().sign_up(input).await;
+        assert_eq!(tokens["userErrors"], json!([]), "sign-up");
+        self.anonymous().with_token(tokens["accessToken"].as_str().unwrap())
+    }
+
+    /// One value out of the database.
+    pub(crate) async fn count(&self, query: &str) -> i64 {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(self.app.pool()).await.unwrap()
+    }
+
+    /// Files in the store, and on their way into it.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for dir in [&self.app.config.storage.files_dir, &self.app.config.storage.spool_dir] {
+            collect(dir, &mut files);
+        }
+        files
+    }
+
+    /// Nothing is left behind: no session, no file, no job.
+    pub(crate) async fn assert_nothing_left(&self) {
+        assert_eq!(self.count("SELECT count(*) FROM sessions").await, 0, "sessions");
+        assert_eq!(self.count("SELECT count(*) FROM apalis.jobs").await, 0, "jobs");
+        assert_eq!(self.count("SELECT count(*) FROM outbox_events").await, 0, "events");
+        assert_eq!(self.files(), Vec::<PathBuf>::new(), "files");
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.app.stop.cancel();
+    }
+}
+
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// The tests' day: a Tuesday.
+pub(crate) fn today() -> DateTime<Utc> {
+    "2026-03-10T09:00:00Z".parse().unwrap()
+}
+
+/// Settings of a server on a fresh database.
+pub(crate) async fn variables(
+    provider: &ScriptedProvider,
+    data: &Path,
+    vars: &[(&str, &str)],
+) -> HashMap<String, String> {
+    let base = [
+        ("DATABASE_URL", cluster::fresh_database().await),
+        ("DATA_DIR", data.display().to_string()),
+        ("DATABASE_MAX_CONNECTIONS", "8".into()),
+        ("PORT", "0".into()),
+        ("JWT_SECRET", "a secret of the tests, and of nobody else".into()),
+        ("OPENAI_BASE_URL", provider.base_url().to_string()),
+        ("OPENAI_API_KEY", "sk-test".into()),
+        ("OPENAI_MAX_RETRIES", "0".into()),
+        ("MODELS_DIR", models_dir().display().to_string()),
+    ];
+    let base = base.into_iter().map(|(name, value)| (name.to_owned(), value));
+    base.chain(vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).collect()
+}
+
+/// Settings that switch to the speech recognition and note extraction inside the process.
+pub(crate) const LOCAL: [(&str, &str); 2] = [("OPENAI_BASE_URL", ""), ("OPENAI_API_KEY", "")];
+
+/// Where `make test` puts the speech model.
+pub(crate) fn models_dir() -> PathBuf {
+    root().join(".cache/models")
+}
+
+/// The project's folder.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A recording of the tests, `speech.mp3`.
+pub(crate) fn recording(name: &str) -> Vec<u8> {
+    std::fs::read(root().join("tests/data/audio").join(name)).unwrap()
+}
+
+/// The only code of a payload's `userErrors`.
+pub(crate) fn code(payload: &Value) -> &str {
+    let errors = payload["userErrors"].as_array().unwrap();
+    assert_eq!(errors.len(), 1, "{payload}");
+    assert!(!errors[0]["message"].as_str().unwrap().is_empty());
+    errors[0]["code"].as_str().unwrap()
+}
+
+fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.path().is_dir() { collect(&entry.path(), files) } else { files.push(entry.path()) }
+    }
+}
