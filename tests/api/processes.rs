@@ -113,13 +113,17 @@ async fn a_server_and_a_worker_in_two_processes_do_the_job_and_every_state_is_se
     let jane = server.therapist().await;
     let patient = jane.patient("Daniel").await;
     let hold = fleet.provider.hold(Endpoint::Speech);
+    let before = jane.session(&patient, recording("cbr.mp3")).await;
     let mut watch = Watch::patient(&jane, &patient).await;
+    assert_eq!(watch.value().await["id"], json!(before), "from here on nothing is missed");
     let id = jane.session(&patient, recording("cbr.mp3")).await;
-    hold.reached(1).await;
     drop(hold);
     let mut history = Vec::new();
     while history.last().is_none_or(|value: &serde_json::Value| value["status"] != "PROCESSED") {
-        history.push(watch.value().await);
+        let value = watch.value().await;
+        if value["id"] == json!(id) {
+            history.push(value);
+        }
     }
     assert_eq!(statuses(&history), HISTORY);
     assert_eq!(statuses(&Watch::session(&jane, &id).await.until_end().await), ["PROCESSED"]);
@@ -133,13 +137,14 @@ async fn a_killed_workers_job_is_taken_over_and_seen_to_its_end() {
     let patient = jane.patient("Daniel").await;
     let hold = fleet.provider.hold(Endpoint::Speech);
     let id = jane.session(&patient, recording("cbr.mp3")).await;
-    let watch = Watch::session(&jane, &id).await;
+    let mut watch = Watch::session(&jane, &id).await;
     hold.reached(1).await;
+    let first = watch.value().await;
     doomed.child.kill().unwrap();
     doomed.child.wait().unwrap();
     drop(hold);
     let _heir = fleet.start(&["worker"]).await;
-    let history = statuses(&watch.until_end().await);
+    let history = statuses(&[vec![first], watch.until_end().await].concat());
     assert_eq!(history.last().unwrap(), "PROCESSED");
     assert_eq!(history.iter().filter(|status| *status == "TRANSCRIBING").count(), 1, "{history:?}");
 }

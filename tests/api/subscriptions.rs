@@ -1,8 +1,9 @@
 //! Sessions, watched live over real sockets.
 
 use chrono::TimeDelta;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::support::client::Client;
 use crate::support::provider::Endpoint;
 use crate::support::socket::{News, Watch, statuses};
 use crate::support::{TestApp, recording};
@@ -16,19 +17,31 @@ async fn a_session_is_followed_from_upload_to_notes_each_status_once_and_in_orde
     let patient = jane.patient("Daniel").await;
     let hold = app.provider.hold(Endpoint::Speech);
     let id = jane.session(&patient, recording("cbr.mp3")).await;
-    let watches = [Watch::session(&jane, &id).await, Watch::session(&jane, &id).await];
+    let early = Followed::new(&jane, &id).await;
     hold.reached(1).await;
-    let mut late = Watch::session(&jane, &id).await;
-    // Only its first value says that the server has taken it: the job goes on after that.
-    let first = late.value().await;
+    let late = Followed::new(&jane, &id).await;
     drop(hold);
-    for watch in watches {
-        let history = statuses(&watch.until_end().await);
-        assert!(HISTORY.ends_with(&history.iter().map(String::as_str).collect::<Vec<_>>()), "{history:?}");
-        assert!(history.len() >= 4, "{history:?}");
+    let history = early.statuses_until_end().await;
+    assert!(HISTORY.ends_with(&history.iter().map(String::as_str).collect::<Vec<_>>()), "{history:?}");
+    assert!(history.len() >= 4, "{history:?}");
+    assert_eq!(late.statuses_until_end().await, HISTORY[1..], "a late one begins with the present state");
+}
+
+/// A session that somebody is seen to follow: only its first value says that the server has begun to tell.
+struct Followed {
+    first: Value,
+    rest: Watch,
+}
+
+impl Followed {
+    async fn new(client: &Client, id: &str) -> Self {
+        let mut rest = Watch::session(client, id).await;
+        Self { first: rest.value().await, rest }
     }
-    let late = [vec![first], late.until_end().await].concat();
-    assert_eq!(statuses(&late), HISTORY[1..], "a late one begins with the present state");
+
+    async fn statuses_until_end(self) -> Vec<String> {
+        statuses(&[vec![self.first], self.rest.until_end().await].concat())
+    }
 }
 
 #[tokio::test]
