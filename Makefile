@@ -6,7 +6,7 @@ MODEL  := $(MODELS)/ggml-tiny.en.bin
 PAGE   := web/dist/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test run setup model web lint docs schema
+.PHONY: help demo test security run setup model web lint docs schema
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -17,6 +17,9 @@ demo: setup $(PAGE) ## Takes a sample recording through the whole pipeline, and 
 test: setup $(PAGE) $(MODEL) ## Runs all the tests.
 	@if [ -d web/node_modules ]; then cd web && npm test --silent; fi
 	cargo test --workspace
+
+security: setup ## Runs the tests that measure: what the time of an answer gives away.
+	cargo test --test api -- --ignored timing::
 
 run: $(PAGE) ## Runs the server with its worker, in release mode.
 	exec env MODELS_DIR="$${MODELS_DIR:-$(MODELS)}" cargo run --release -- serve

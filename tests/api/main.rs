@@ -18,3 +18,4 @@ mod schema;
 mod sessions;
 mod subscriptions;
 mod support;
+mod timing;

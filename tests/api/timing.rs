@@ -1,0 +1,53 @@
+//! What the time of an answer gives away. Measured, so not among the ordinary tests: `make security` runs these.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::client::Client;
+use crate::support::{TestApp, code};
+
+/// Rounds of one try each; what disturbs the machine disturbs all kinds of tries alike.
+const ROUNDS: usize = 40;
+/// How far medians may lie apart. Hashing is nearly all of the work: left out once, it would be a factor of ten.
+const BOUND: f64 = 1.5;
+
+#[tokio::test]
+#[ignore = "measures time; `make security` runs it"]
+async fn a_refused_log_in_takes_as_long_whether_or_not_there_is_such_an_account() {
+    let app = TestApp::new().await;
+    let jane = app.anonymous();
+    for name in ["known", "deactivated"] {
+        app.therapist(name).await;
+    }
+    let deactivate = "UPDATE users SET is_active = false WHERE email = 'deactivated@example.com'";
+    sqlx::query(deactivate).execute(app.app.pool()).await.unwrap();
+
+    let kinds = ["known", "unknown", "deactivated"].map(|name| format!("{name}@example.com"));
+    let mut times = vec![Vec::with_capacity(ROUNDS); kinds.len()];
+    for _ in 0..ROUNDS {
+        for (kind, email) in kinds.iter().enumerate() {
+            times[kind].push(time_of_refusal(&jane, email).await);
+        }
+    }
+    let medians: Vec<f64> = times.into_iter().map(|times| median(times).as_secs_f64()).collect();
+    for (kind, median) in medians.iter().enumerate() {
+        let ratio = median / medians[0];
+        assert!((1.0 / BOUND..BOUND).contains(&ratio), "{}: {ratio:.2} × a wrong password", kinds[kind]);
+    }
+}
+
+async fn time_of_refusal(client: &Client, email: &str) -> Duration {
+    let query = "mutation ($input: LogInInput!) { logIn(input: $input) { userErrors { code message } } }";
+    let started = Instant::now();
+    let answer: Value =
+        client.call(query, json!({ "input": { "email": email, "password": "not the password" } })).await;
+    let time = started.elapsed();
+    assert_eq!(code(&answer["logIn"]), "INVALID_CREDENTIALS");
+    time
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
