@@ -6,12 +6,14 @@
     reason = "these comments are the API's documentation, and spell codes as it does"
 )]
 
+mod admin;
 mod auth;
 mod connection;
 pub mod context;
 mod date;
 mod error;
 mod loaders;
+mod log_ins;
 mod node;
 mod notes;
 mod patient;
@@ -27,11 +29,23 @@ pub use subscription::Subscription;
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(node::NodeQuery, user::ViewerQuery, patient::PatientQuery, session::SessionQuery);
+pub struct Query(
+    node::NodeQuery,
+    user::ViewerQuery,
+    admin::AdminQuery,
+    patient::PatientQuery,
+    session::SessionQuery,
+);
 
 /// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.
 #[derive(MergedObject, Default)]
-pub struct Mutation(auth::AuthMutation, patient::PatientMutation, session::SessionMutation);
+pub struct Mutation(
+    auth::AuthMutation,
+    log_ins::LogInsMutation,
+    admin::AdminMutation,
+    patient::PatientMutation,
+    session::SessionMutation,
+);
 
 /// The schema with its three roots.
 pub type ApiSchema = Schema<Query, Mutation, Subscription>;
