@@ -1,8 +1,10 @@
 //! Accounts: sign-up, log-in, refresh, log-out, and who a token belongs to.
 
 pub mod access_token;
+pub mod invitation;
 pub mod password;
 pub mod refresh_token;
+pub mod typed_code;
 
 use std::sync::Arc;
 
@@ -49,6 +51,8 @@ pub struct NewUser {
     pub role: Role,
     /// IANA name; UTC if missing.
     pub timezone: Option<String>,
+    /// Ties the account of a patient to the record its therapist keeps.
+    pub invitation_code: Option<String>,
 }
 
 /// What a client keeps after logging in.
@@ -91,12 +95,14 @@ impl Auth {
     /// Makes an account, and logs in.
     ///
     /// # Errors
-    /// `INVALID_INPUT`, `WEAK_PASSWORD`, `FORBIDDEN_ROLE`, `ALREADY_EXISTS`.
-    pub async fn sign_up(&self, new: NewUser, origin: &Origin) -> Result<Tokens> {
+    /// `INVALID_INPUT`, `WEAK_PASSWORD`, `FORBIDDEN_ROLE`, `ALREADY_EXISTS`; `INVALID_TOKEN` for an invitation code that is
+    /// no longer good: no account is made then.
+    pub async fn sign_up(&self, mut new: NewUser, origin: &Origin) -> Result<Tokens> {
         if new.role == Role::Admin {
             let message = "Nobody can sign up as an admin. Sign up as THERAPIST or PATIENT.";
             return Err(UserError::new(Code::ForbiddenRole, message).on("role").into());
         }
+        let invitation_code = invitation::code_for(new.role, new.invitation_code.take())?;
         let now = self.clock.now();
         let user = self.new_row(new, now).await?;
         let txn = self.db.begin().await?;
@@ -104,6 +110,11 @@ impl Auth {
         let family_id = Uuid::now_v7();
         let tokens = self.issue(&txn, user, family_id, origin).await?;
         self.witness(&txn, (&tokens.user, family_id), origin, "user.sign_up").await?;
+        if let Some(code) = invitation_code {
+            let actor = Actor::User { id: tokens.user.id, role: tokens.user.role, auth_session: family_id };
+            let witness = Witness { actor: &actor, origin, at: now };
+            invitation::accept(&txn, witness, ("invitationCode", &code)).await?;
+        }
         txn.commit().await?;
         Ok(tokens)
     }

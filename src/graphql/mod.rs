@@ -11,6 +11,7 @@ mod connection;
 pub mod context;
 mod date;
 mod error;
+mod invitation;
 mod loaders;
 mod node;
 mod notes;
@@ -31,7 +32,12 @@ pub struct Query(node::NodeQuery, user::ViewerQuery, patient::PatientQuery, sess
 
 /// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.
 #[derive(MergedObject, Default)]
-pub struct Mutation(auth::AuthMutation, patient::PatientMutation, session::SessionMutation);
+pub struct Mutation(
+    auth::AuthMutation,
+    invitation::InvitationMutation,
+    patient::PatientMutation,
+    session::SessionMutation,
+);
 
 /// The schema with its three roots.
 pub type ApiSchema = Schema<Query, Mutation, Subscription>;

@@ -82,6 +82,17 @@ impl TestApp {
         self.anonymous().with_token(tokens["accessToken"].as_str().unwrap())
     }
 
+    /// A new patient user, tied to a new record of `therapist`; the user, logged in, and the record's id.
+    pub(crate) async fn patient_user(&self, therapist: &Client, name: &str) -> (Client, String) {
+        let patient_id = therapist.patient(name).await;
+        let code = therapist.invitation_code(&patient_id).await;
+        let input = json!({ "email": format!("{name}@example.com"), "password": PASSWORD, "fullName": name,
+            "role": "PATIENT", "invitationCode": code });
+        let tokens = self.anonymous().sign_up(input).await;
+        assert_eq!(tokens["userErrors"], json!([]), "sign-up");
+        (self.anonymous().with_token(tokens["accessToken"].as_str().unwrap()), patient_id)
+    }
+
     /// One value out of the database.
     pub(crate) async fn count(&self, query: &str) -> i64 {
         sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(self.app.pool()).await.unwrap()
