@@ -44,6 +44,7 @@ pub async fn create_user(config: &Config, wanted: CreateUser) -> anyhow::Result<
         full_name: wanted.full_name,
         role: wanted.role,
         timezone: Some(wanted.timezone.name().to_owned()),
+        invitation_code: None,
     };
     let database = Database::open(&config.database).await?;
     let made = insert(&database, config, new).await;

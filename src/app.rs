@@ -10,6 +10,7 @@ use crate::ai::extractive::ExtractiveExtractor;
 use crate::ai::openai::{OpenAiExtractor, OpenAiSettings, OpenAiTranscriber};
 use crate::ai::{NoteExtractor, Transcriber};
 use crate::auth::Auth;
+use crate::auth::invitation::Invitations;
 use crate::clock::Clock;
 use crate::config::{AiConfig, Config, OpenAiConfig};
 use crate::database::Database;
@@ -35,6 +36,8 @@ pub struct App {
     pub storage: Storage,
     /// Accounts.
     pub auth: Auth,
+    /// Ties between patients' accounts and records.
+    pub invitations: Invitations,
     /// Patient records.
     pub patients: Patients,
     /// Sessions, for reading.
@@ -84,6 +87,7 @@ impl App {
         let providers = Providers::new(&config.ai)?;
         let app = Arc::new(Self {
             auth: Auth::new(db.clone(), clock.clone(), &config.auth)?,
+            invitations: Invitations::new(db.clone(), clock.clone()),
             patients: Patients::new(db.clone(), clock.clone()),
             sessions: Sessions::new(db.clone()),
             transcriber: providers.transcriber,

@@ -3,10 +3,12 @@
 pub mod access_token;
 mod accounts;
 pub mod email;
+pub mod invitation;
 mod log_ins;
 pub mod password;
 pub mod presence;
 pub mod refresh_token;
+pub mod typed_code;
 mod users;
 
 use std::sync::Arc;
@@ -55,6 +57,8 @@ pub struct NewUser {
     pub role: Role,
     /// IANA name; UTC if missing.
     pub timezone: Option<String>,
+    /// Ties the account of a patient to the record its therapist keeps.
+    pub invitation_code: Option<String>,
 }
 
 /// What a client keeps after logging in.
@@ -68,6 +72,8 @@ pub struct Tokens {
     pub expires_in: i64,
     /// Whose tokens.
     pub user: user::Model,
+    /// Of which log-in.
+    pub auth_session: Uuid,
 }
 
 /// A bearer who is who they say.
@@ -100,17 +106,25 @@ impl Auth {
     /// Makes an account, and logs in.
     ///
     /// # Errors
-    /// `INVALID_INPUT`, `WEAK_PASSWORD`, `FORBIDDEN_ROLE`, `ALREADY_EXISTS`.
-    pub async fn sign_up(&self, new: NewUser, origin: &Origin) -> Result<Tokens> {
+    /// `INVALID_INPUT`, `WEAK_PASSWORD`, `FORBIDDEN_ROLE`, `ALREADY_EXISTS`; `INVALID_TOKEN` for an invitation code that is
+    /// no longer good: no account is made then.
+    pub async fn sign_up(&self, mut new: NewUser, origin: &Origin) -> Result<Tokens> {
         if new.role == Role::Admin {
             let message = "Nobody can sign up as an admin. Sign up as THERAPIST or PATIENT.";
             return Err(UserError::new(Code::ForbiddenRole, message).on("role").into());
         }
+        let invitation_code = invitation::code_for(new.role, new.invitation_code.take())?;
         let now = self.clock.now();
         let user = user::ActiveModel { last_login_at: Set(Some(now)), ..self.new_row(new, now).await? };
         let txn = self.db.begin().await?;
         let user = accounts::insert(&txn, user).await?;
         let tokens = self.open(&txn, user, origin, "user.sign_up").await?;
+        if let Some(code) = invitation_code {
+            let (role, auth_session) = (tokens.user.role, tokens.auth_session);
+            let actor = Actor::User { id: tokens.user.id, role, auth_session };
+            let witness = Witness { actor: &actor, origin, at: now };
+            invitation::accept(&txn, witness, ("invitationCode", &code)).await?;
+        }
         txn.commit().await?;
         Ok(tokens)
     }
@@ -272,7 +286,13 @@ impl Auth {
         let refresh_token = self.refresh.issue(txn, log_in, origin, now).await?;
         let claims = Claims::new(&user, log_in.family_id, now, self.access.ttl());
         let access_token = self.access.sign(&claims)?;
-        Ok(Tokens { access_token, refresh_token, expires_in: claims.exp - claims.iat, user })
+        Ok(Tokens {
+            access_token,
+            refresh_token,
+            expires_in: claims.exp - claims.iat,
+            user,
+            auth_session: log_in.family_id,
+        })
     }
 
     async fn witness(

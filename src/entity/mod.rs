@@ -9,6 +9,7 @@ pub mod extraction_run;
 pub mod idempotency_key;
 pub mod outbox_event;
 pub mod patient;
+pub mod patient_invitation;
 pub mod session;
 pub mod transcript_piece;
 pub mod transcript_segment;

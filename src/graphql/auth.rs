@@ -23,6 +23,9 @@ pub(super) struct SignUpInput {
     role: Role,
     /// IANA time zone such as `Europe/Berlin`; UTC if missing.
     timezone: Option<String>,
+    /// The code a therapist gave to the patient: ties the new account to the record. Only with the role PATIENT.
+    #[graphql(secret)]
+    invitation_code: Option<String>,
 }
 
 /// E-mail and password.
@@ -72,7 +75,7 @@ impl TokensPayload {
     fn new(result: Result<Tokens, Error>) -> ApiResult<Self> {
         let (tokens, user_errors) = payload(result)?;
         Ok(match tokens {
-            Some(Tokens { access_token, refresh_token, expires_in, user }) => Self {
+            Some(Tokens { access_token, refresh_token, expires_in, user, .. }) => Self {
                 access_token: Some(access_token),
                 refresh_token: Some(refresh_token),
                 expires_in: Some(expires_in),
@@ -98,15 +101,15 @@ pub(super) struct AuthMutation;
 
 #[Object]
 impl AuthMutation {
-    /// Makes an account, and logs in. For everybody.
-    /// Codes: INVALID_INPUT, WEAK_PASSWORD, FORBIDDEN_ROLE, ALREADY_EXISTS.
+    /// Makes an account, and logs in. For everybody; with an invitation code that is no longer good no account is made.
+    /// Codes: INVALID_INPUT, WEAK_PASSWORD, FORBIDDEN_ROLE, ALREADY_EXISTS, INVALID_TOKEN.
     async fn sign_up(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Who wants an account.")] input: SignUpInput,
     ) -> ApiResult<TokensPayload> {
-        let SignUpInput { email, password, full_name, role, timezone } = input;
-        let new = NewUser { email, password, full_name, role, timezone };
+        let SignUpInput { email, password, full_name, role, timezone, invitation_code } = input;
+        let new = NewUser { email, password, full_name, role, timezone, invitation_code };
         TokensPayload::new(ctx.app().auth.sign_up(new, ctx.origin()).await)
     }
 

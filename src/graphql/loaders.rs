@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::actor::Actor;
 use crate::app::App;
 use crate::auth::Auth;
-use crate::entity::{patient, user};
+use crate::auth::invitation::Invitations;
+use crate::entity::{patient, patient_invitation, user};
 use crate::error::Error;
 use crate::patients::Patients;
 
@@ -18,6 +19,8 @@ use crate::patients::Patients;
 pub(super) struct Loaders {
     /// Patients by id, of those the asker may know of.
     pub(super) patients: DataLoader<PatientLoader>,
+    /// Open invitations by the patient's id, of those the asker may know of.
+    pub(super) invitations: DataLoader<InvitationLoader>,
     /// Therapists by id.
     pub(super) therapists: DataLoader<TherapistLoader>,
 }
@@ -25,9 +28,11 @@ pub(super) struct Loaders {
 impl Loaders {
     pub(super) fn new(app: &Arc<App>, actor: &Actor) -> Self {
         let patients = PatientLoader { patients: app.patients.clone(), actor: actor.clone() };
+        let invitations = InvitationLoader { invitations: app.invitations.clone(), actor: actor.clone() };
         let therapists = TherapistLoader { auth: app.auth.clone(), actor: actor.clone() };
         Self {
             patients: DataLoader::new(patients, TokioSpawner::current(), TokioTimer::default()),
+            invitations: DataLoader::new(invitations, TokioSpawner::current(), TokioTimer::default()),
             therapists: DataLoader::new(therapists, TokioSpawner::current(), TokioTimer::default()),
         }
     }
@@ -45,6 +50,21 @@ impl Loader<Uuid> for PatientLoader {
     async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, patient::Model>, Arc<Error>> {
         let rows = self.patients.get_many(&self.actor, ids).await.map_err(Arc::new)?;
         Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+}
+
+pub(super) struct InvitationLoader {
+    invitations: Invitations,
+    actor: Actor,
+}
+
+impl Loader<Uuid> for InvitationLoader {
+    type Value = patient_invitation::Model;
+    type Error = Arc<Error>;
+
+    async fn load(&self, patients: &[Uuid]) -> Result<HashMap<Uuid, patient_invitation::Model>, Arc<Error>> {
+        let rows = self.invitations.open_of(&self.actor, patients).await.map_err(Arc::new)?;
+        Ok(rows.into_iter().map(|row| (row.patient_id, row)).collect())
     }
 }
 

@@ -12,6 +12,7 @@ mod connection;
 pub mod context;
 mod date;
 mod error;
+mod invitation;
 mod loaders;
 mod log_ins;
 mod node;
@@ -43,6 +44,7 @@ pub struct Mutation(
     auth::AuthMutation,
     log_ins::LogInsMutation,
     admin::AdminMutation,
+    invitation::InvitationMutation,
     patient::PatientMutation,
     session::SessionMutation,
 );

@@ -5,7 +5,8 @@ use chrono::{DateTime, Utc};
 
 use super::connection::{ConnectionOf, connection, wants_total};
 use super::context::{ContextExt, uuid};
-use super::error::{ApiResult, UserErrorView, payload};
+use super::error::{ApiError, ApiResult, UserErrorView, payload};
+use super::invitation::Invitation;
 use super::session::{Session, sessions_connection};
 use crate::entity::patient::Model;
 use crate::error::{Error, UserError};
@@ -42,6 +43,17 @@ impl Patient {
     /// When the record was put away; null while it is in use.
     async fn archived_at(&self) -> Option<DateTime<Utc>> {
         self.0.archived_at
+    }
+
+    /// Whether an account of the patient is tied to this record.
+    async fn has_account(&self) -> bool {
+        self.0.user_id.is_some()
+    }
+
+    /// The invitation that can still be accepted; for the therapist, null for others.
+    async fn invitation(&self, ctx: &Context<'_>) -> ApiResult<Option<Invitation>> {
+        let open = ctx.loaders().invitations.load_one(self.0.id).await.map_err(ApiError::shared)?;
+        Ok(open.map(|row| Invitation::of(row, self.0.clone())))
     }
 
     /// The patient's sessions, newest first.
@@ -132,7 +144,7 @@ pub(super) struct PatientPayload {
 }
 
 impl PatientPayload {
-    fn new(result: Result<Model, Error>) -> ApiResult<Self> {
+    pub(super) fn new(result: Result<Model, Error>) -> ApiResult<Self> {
         let (patient, user_errors) = payload(result)?;
         Ok(Self { patient: patient.map(Patient), user_errors })
     }
@@ -184,6 +196,6 @@ impl PatientMutation {
     }
 }
 
-fn no_such_patient() -> Error {
+pub(super) fn no_such_patient() -> Error {
     UserError::not_found("patient").on("patientId").into()
 }

@@ -8,6 +8,7 @@ mod database;
 mod docs;
 mod extractive;
 mod health;
+mod invitations;
 mod layers;
 mod log_ins;
 mod patients;

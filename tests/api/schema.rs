@@ -11,9 +11,9 @@ use super::support::root;
 const FIXED: [(&str, &str); 16] = [
     ("Query", "node viewer patients patient sessions session"),
     ("Mutation", "signUp logIn refreshToken logOut createPatient updatePatient archivePatient"),
-    ("Mutation", "uploadSession retrySession extractNotes"),
+    ("Mutation", "uploadSession retrySession extractNotes invitePatient revokeInvitation acceptInvitation"),
     ("Subscription", "sessionUpdated sessionsUpdated"),
-    ("SignUpInput", "email password fullName role timezone"),
+    ("SignUpInput", "email password fullName role timezone invitationCode"),
     ("CreatePatientInput", "name email phone idempotencyKey"),
     ("UploadSessionInput", "patientId audio sessionDate durationMinutes idempotencyKey"),
     ("TokensPayload", "accessToken refreshToken expiresIn user userErrors"),

@@ -76,6 +76,20 @@ impl Client {
         payload["patient"]["id"].as_str().unwrap().to_owned()
     }
 
+    /// Invites a patient; the payload.
+    pub(crate) async fn invite(&self, input: Value) -> Value {
+        let query = "mutation ($input: InvitePatientInput!) { invitePatient(input: $input) {
+            invitation { id code expiresAt revokedAt createdAt patient { id } }
+            userErrors { code message field } } }";
+        self.call(query, json!({ "input": input })).await["invitePatient"].clone()
+    }
+
+    /// Invites a patient; the code.
+    pub(crate) async fn invitation_code(&self, patient_id: &str) -> String {
+        let payload = self.invite(json!({ "patientId": patient_id })).await;
+        payload["invitation"]["code"].as_str().unwrap_or_else(|| panic!("{payload}")).to_owned()
+    }
+
     /// Uploads a recording; the payload.
     pub(crate) async fn upload(&self, input: Value, name: &str, bytes: Vec<u8>) -> Value {
         let answer = self.upload_answer(input, name, bytes).await;

@@ -93,10 +93,22 @@ impl TestApp {
             full_name: name.into(),
             role: Role::Admin,
             timezone: None,
+            invitation_code: None,
         };
         self.app.auth.create_user(new).await.unwrap();
         let tokens = self.anonymous().log_in(&email, PASSWORD).await;
         self.anonymous().with_token(tokens["accessToken"].as_str().unwrap())
+    }
+
+    /// A new patient user, tied to a new record of `therapist`; the user, logged in, and the record's id.
+    pub(crate) async fn patient_user(&self, therapist: &Client, name: &str) -> (Client, String) {
+        let patient_id = therapist.patient(name).await;
+        let code = therapist.invitation_code(&patient_id).await;
+        let input = json!({ "email": format!("{name}@example.com"), "password": PASSWORD, "fullName": name,
+            "role": "PATIENT", "invitationCode": code });
+        let tokens = self.anonymous().sign_up(input).await;
+        assert_eq!(tokens["userErrors"], json!([]), "sign-up");
+        (self.anonymous().with_token(tokens["accessToken"].as_str().unwrap()), patient_id)
     }
 
     /// One value out of the database.
