@@ -26,6 +26,15 @@ pub enum Actor {
     },
 }
 
+/// How much of a session's notes somebody may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotesView {
+    /// The notes as they are now, with everything they rest on.
+    Latest,
+    /// Summary, strategies and action items of the version that was released, as text.
+    Released,
+}
+
 impl Actor {
     /// The user's id.
     ///
@@ -51,11 +60,38 @@ impl Actor {
         }
     }
 
-    /// Whether transcripts, notes for therapists, risk flags, audio and its file name may be shown: only to the
-    /// therapist, and a therapist only ever gets hold of own sessions.
+    /// Whether transcripts, risk screens, audio and its file name, costs and messages of failures may be shown: only to
+    /// the therapist, and a therapist only ever gets hold of own sessions.
     #[must_use]
     pub fn reads_clinical_content(&self) -> bool {
         matches!(self, Self::User { role: Role::Therapist, .. } | Self::System { .. })
+    }
+
+    /// How much of a session's notes may be shown: all of them to the therapist, what was released to the patient, and
+    /// nothing to admins and strangers.
+    #[must_use]
+    pub fn notes_view(&self) -> Option<NotesView> {
+        match self {
+            Self::User { role: Role::Therapist, .. } | Self::System { .. } => Some(NotesView::Latest),
+            Self::User { role: Role::Patient, .. } => Some(NotesView::Released),
+            Self::User { role: Role::Admin, .. } | Self::Anonymous => None,
+        }
+    }
+
+    /// Whether patients' names and contacts may be shown: to the therapist and to the patients themselves. Admins see
+    /// that a record exists, not whose it is.
+    #[must_use]
+    pub fn knows_patients_by_name(&self) -> bool {
+        matches!(self, Self::User { role: Role::Therapist | Role::Patient, .. } | Self::System { .. })
+    }
+
+    /// Refuses to search by names and contacts on behalf of those who may not see them: whoever can probe for a name
+    /// knows it in the end.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn may_search_patients(&self) -> Result<()> {
+        if self.knows_patients_by_name() { Ok(()) } else { Err(Error::Forbidden) }
     }
 
     /// Role as it stands in the audit trail.

@@ -10,6 +10,7 @@ pub mod idempotency_key;
 pub mod outbox_event;
 pub mod patient;
 pub mod session;
+pub mod summary_release;
 pub mod transcript_piece;
 pub mod transcript_segment;
 pub mod user;

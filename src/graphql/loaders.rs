@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use crate::actor::Actor;
 use crate::app::App;
-use crate::entity::{patient, user};
+use crate::entity::{patient, summary_release, user};
 use crate::error::Error;
 use crate::patients::Patients;
+use crate::sessions::Sessions;
 
 /// The loaders of one asker.
 pub(super) struct Loaders {
@@ -20,15 +21,19 @@ pub(super) struct Loaders {
     pub(super) patients: DataLoader<PatientLoader>,
     /// Therapists by id.
     pub(super) therapists: DataLoader<TherapistLoader>,
+    /// Releases in force, by session.
+    pub(super) releases: DataLoader<ReleaseLoader>,
 }
 
 impl Loaders {
     pub(super) fn new(app: &Arc<App>, actor: &Actor) -> Self {
         let patients = PatientLoader { patients: app.patients.clone(), actor: actor.clone() };
         let therapists = TherapistLoader { app: app.clone() };
+        let releases = ReleaseLoader(app.sessions.clone());
         Self {
             patients: DataLoader::new(patients, TokioSpawner::current(), TokioTimer::default()),
             therapists: DataLoader::new(therapists, TokioSpawner::current(), TokioTimer::default()),
+            releases: DataLoader::new(releases, TokioSpawner::current(), TokioTimer::default()),
         }
     }
 }
@@ -62,5 +67,18 @@ impl Loader<Uuid> for TherapistLoader {
             user::Entity::find().filter(user::Column::Id.is_in(ids.iter().copied())).all(&self.app.db).await;
         let rows = rows.map_err(|error| Arc::new(error.into()))?;
         Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+}
+
+/// Loads the releases of sessions that the asker has been shown.
+pub(super) struct ReleaseLoader(Sessions);
+
+impl Loader<Uuid> for ReleaseLoader {
+    type Value = summary_release::Model;
+    type Error = Arc<Error>;
+
+    async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, summary_release::Model>, Arc<Error>> {
+        let rows = self.0.releases(ids).await.map_err(Arc::new)?;
+        Ok(rows.into_iter().map(|row| (row.session_id, row)).collect())
     }
 }

@@ -15,6 +15,7 @@ mod loaders;
 mod node;
 mod notes;
 mod patient;
+mod release;
 mod session;
 mod subscription;
 mod transcript;
@@ -31,7 +32,12 @@ pub struct Query(node::NodeQuery, user::ViewerQuery, patient::PatientQuery, sess
 
 /// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.
 #[derive(MergedObject, Default)]
-pub struct Mutation(auth::AuthMutation, patient::PatientMutation, session::SessionMutation);
+pub struct Mutation(
+    auth::AuthMutation,
+    patient::PatientMutation,
+    session::SessionMutation,
+    release::ReleaseMutation,
+);
 
 /// The schema with its three roots.
 pub type ApiSchema = Schema<Query, Mutation, Subscription>;

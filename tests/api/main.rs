@@ -14,6 +14,7 @@ mod pipeline;
 mod processes;
 mod providers;
 mod queue;
+mod releases;
 mod schema;
 mod sessions;
 mod subscriptions;
