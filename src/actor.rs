@@ -85,6 +85,13 @@ impl Actor {
         matches!(self, Self::User { role: Role::Therapist | Role::Patient, .. } | Self::System { .. })
     }
 
+    /// Whether name and e-mail address of an account may be shown. Admins know those of staff; a patient's account is as
+    /// nameless to them as the record.
+    #[must_use]
+    pub fn knows_accounts_by_name(&self, of: Role) -> bool {
+        !matches!((self, of), (Self::User { role: Role::Admin, .. }, Role::Patient))
+    }
+
     /// Refuses to search by names and contacts on behalf of those who may not see them: whoever can probe for a name
     /// knows it in the end.
     ///

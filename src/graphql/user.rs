@@ -19,14 +19,14 @@ impl User {
         self.0.id.into()
     }
 
-    /// E-mail address, in lower case.
-    async fn email(&self) -> &str {
-        &self.0.email
+    /// E-mail address, in lower case. Null for admins where the account is a patient's.
+    async fn email(&self, ctx: &Context<'_>) -> Option<&str> {
+        Some(self.0.email.as_str()).filter(|_| ctx.actor().knows_accounts_by_name(self.0.role))
     }
 
-    /// Name as shown.
-    async fn full_name(&self) -> &str {
-        &self.0.full_name
+    /// Name as shown. Null for admins where the account is a patient's.
+    async fn full_name(&self, ctx: &Context<'_>) -> Option<&str> {
+        Some(self.0.full_name.as_str()).filter(|_| ctx.actor().knows_accounts_by_name(self.0.role))
     }
 
     /// What the user is.
@@ -46,7 +46,8 @@ impl User {
 
     /// The log-ins that can still be refreshed, newest first; your own only, empty for others.
     async fn auth_sessions(&self, ctx: &Context<'_>) -> ApiResult<Vec<AuthSession>> {
-        if ctx.actor().user_id()? != self.0.id {
+        // Somebody who is just logging in is not known yet.
+        if !ctx.actor().user_id().is_ok_and(|id| id == self.0.id) {
             return Ok(Vec::new());
         }
         let rows = ctx.app().auth.auth_sessions(self.0.id).await?;

@@ -9,6 +9,7 @@ mod docs;
 mod extractive;
 mod health;
 mod layers;
+mod matrix;
 mod patients;
 mod pipeline;
 mod processes;
