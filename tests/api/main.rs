@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod accounts;
+mod attacks;
 mod database;
 mod docs;
 mod extractive;
