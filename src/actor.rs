@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::entity::user::Role;
+use crate::entity::user::{self, Role};
 use crate::error::{Error, Result};
 
 /// Who asks for something.
@@ -24,6 +24,15 @@ pub enum Actor {
         /// The kind of job.
         job: &'static str,
     },
+}
+
+/// How much of a session's notes somebody may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotesView {
+    /// The notes as they are now, with everything they rest on.
+    Latest,
+    /// Summary, strategies and action items of the version that was released, as text.
+    Released,
 }
 
 impl Actor {
@@ -75,11 +84,56 @@ impl Actor {
         }
     }
 
-    /// Whether transcripts, notes for therapists, risk flags, audio and its file name may be shown: only to the
-    /// therapist, and a therapist only ever gets hold of own sessions.
+    /// Whether transcripts, risk screens, audio and its file name, costs and messages of failures may be shown: only to
+    /// the therapist, and a therapist only ever gets hold of own sessions.
     #[must_use]
     pub fn reads_clinical_content(&self) -> bool {
         matches!(self, Self::User { role: Role::Therapist, .. } | Self::System { .. })
+    }
+
+    /// How much of a session's notes may be shown: all of them to the therapist, what was released to the patient, and
+    /// nothing to admins and strangers.
+    #[must_use]
+    pub fn notes_view(&self) -> Option<NotesView> {
+        match self {
+            Self::User { role: Role::Therapist, .. } | Self::System { .. } => Some(NotesView::Latest),
+            Self::User { role: Role::Patient, .. } => Some(NotesView::Released),
+            Self::User { role: Role::Admin, .. } | Self::Anonymous => None,
+        }
+    }
+
+    /// Whether patients' names and contacts may be shown: to the therapist and to the patients themselves. Admins see
+    /// that a record exists, not whose it is.
+    #[must_use]
+    pub fn knows_patients_by_name(&self) -> bool {
+        matches!(self, Self::User { role: Role::Therapist | Role::Patient, .. } | Self::System { .. })
+    }
+
+    /// Whether the name of an account may be shown. Admins know those of staff; a patient's account is as nameless to them
+    /// as the record.
+    #[must_use]
+    pub fn knows_accounts_by_name(&self, of: Role) -> bool {
+        !matches!((self, of), (Self::User { role: Role::Admin, .. }, Role::Patient))
+    }
+
+    /// Whether the e-mail address of an account may be shown, which is half of what it takes to log in: to the user, and
+    /// to admins where they know the name.
+    #[must_use]
+    pub fn knows_email_of(&self, user: &user::Model) -> bool {
+        match self {
+            Self::User { id, .. } if *id == user.id => true,
+            Self::User { role: Role::Admin, .. } => self.knows_accounts_by_name(user.role),
+            _ => false,
+        }
+    }
+
+    /// Refuses to search by names and contacts on behalf of those who may not see them: whoever can probe for a name
+    /// knows it in the end.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn may_search_patients(&self) -> Result<()> {
+        if self.knows_patients_by_name() { Ok(()) } else { Err(Error::Forbidden) }
     }
 
     /// Role as it stands in the audit trail.

@@ -18,6 +18,7 @@ use crate::events::{self, Feed, Notifier, WakeUps};
 use crate::patients::Patients;
 use crate::sessions::Sessions;
 use crate::sessions::pipeline::Pipeline;
+use crate::sessions::release::Releases;
 use crate::sessions::upload::Uploads;
 use crate::storage::Storage;
 
@@ -42,6 +43,8 @@ pub struct App {
     pub patients: Patients,
     /// Sessions, for reading.
     pub sessions: Sessions,
+    /// What patients may read of sessions.
+    pub releases: Releases,
     /// Sessions, from stage to stage.
     pub pipeline: Pipeline,
     /// Recordings coming in.
@@ -90,6 +93,7 @@ impl App {
             invitations: Invitations::new(db.clone(), clock.clone()),
             patients: Patients::new(db.clone(), clock.clone()),
             sessions: Sessions::new(db.clone()),
+            releases: Releases::new(db.clone(), clock.clone()),
             transcriber: providers.transcriber,
             piece: config.worker.piece.unwrap_or(providers.piece),
             pieces_at_a_time: providers.pieces_at_a_time,

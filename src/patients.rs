@@ -164,17 +164,17 @@ impl Patients {
     /// A page of the records, newest first; `search` looks in name, e-mail and phone.
     ///
     /// # Errors
-    /// Only faults.
+    /// [`Error::Forbidden`](crate::error::Error::Forbidden) for a search by somebody who may not see these.
     pub async fn list(&self, actor: &Actor, search: Option<&str>, page: PageArgs) -> Result<Page<Model>> {
-        Ok(page.fetch(searched(actor, search), Column::Id, &self.db).await?)
+        Ok(page.fetch(searched(actor, search)?, Column::Id, &self.db).await?)
     }
 
     /// How many records [`list`](Self::list) has on all its pages.
     ///
     /// # Errors
-    /// Only faults.
+    /// Those of [`list`](Self::list).
     pub async fn count(&self, actor: &Actor, search: Option<&str>) -> Result<u64> {
-        Ok(searched(actor, search).count(&self.db).await?)
+        Ok(searched(actor, search)?.count(&self.db).await?)
     }
 
     async fn change(
@@ -234,15 +234,18 @@ async fn get(db: &impl ConnectionTrait, actor: &Actor, id: Uuid) -> Result<Optio
     Ok(patient::visible_to(actor).filter(Column::Id.eq(id)).one(db).await?)
 }
 
-fn searched(actor: &Actor, search: Option<&str>) -> Select<Entity> {
+fn searched(actor: &Actor, search: Option<&str>) -> Result<Select<Entity>> {
     let select = patient::visible_to(actor);
-    let Some(words) = search.map(str::trim).filter(|words| !words.is_empty()) else { return select };
+    if search.is_some() {
+        actor.may_search_patients()?;
+    }
+    let Some(words) = search.map(str::trim).filter(|words| !words.is_empty()) else { return Ok(select) };
     let pattern = text::pattern(words);
-    select.filter(
+    Ok(select.filter(
         [Column::Name, Column::Email, Column::Phone]
             .into_iter()
             .fold(Condition::any(), |any, column| any.add(Expr::col(column).ilike(pattern.clone()))),
-    )
+    ))
 }
 
 fn hash(name: &str, email: Option<&str>, phone: Option<&str>) -> String {

@@ -53,6 +53,7 @@ mod m09_idempotency_keys;
 mod m10_audit_events;
 mod m11_queue_wake_up;
 mod m13_patient_invitations;
+mod m16_summary_releases;
 
 /// Applies and reverts the changes, in order.
 pub struct Migrator;
@@ -73,6 +74,7 @@ impl MigratorTrait for Migrator {
             Box::new(m10_audit_events::Change),
             Box::new(m11_queue_wake_up::Change),
             Box::new(m13_patient_invitations::Change),
+            Box::new(m16_summary_releases::Change),
         ]
     }
 }

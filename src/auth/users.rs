@@ -13,7 +13,7 @@ use super::log_ins::about;
 use super::refresh_token::{self, Which};
 use crate::actor::{Actor, Origin};
 use crate::audit;
-use crate::entity::user::{self, Column, Entity, Model, visible_to};
+use crate::entity::user::{self, Column, Entity, Model, Role, visible_to};
 use crate::error::{Code, Error, Result, UserError};
 use crate::page::{Page, PageArgs};
 use crate::text;
@@ -43,7 +43,7 @@ impl Auth {
         Ok(visible_to(actor).filter(Column::Id.is_in(ids.iter().copied())).all(&self.db).await?)
     }
 
-    /// A page of the users, newest first; `search` looks in name and e-mail.
+    /// A page of the users, newest first; `search` looks in name and e-mail, and finds no patients.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for everybody but admins.
@@ -135,7 +135,8 @@ fn searched(actor: &Actor, search: Option<&str>) -> Select<Entity> {
     let select = visible_to(actor);
     let Some(words) = search.map(str::trim).filter(|words| !words.is_empty()) else { return select };
     let pattern = text::pattern(words);
-    select.filter(
+    // Patients' names are hidden from admins; whoever can probe for a name knows it in the end.
+    select.filter(Column::Role.ne(Role::Patient)).filter(
         [Column::FullName, Column::Email]
             .into_iter()
             .fold(Condition::any(), |any, column| any.add(Expr::col(column).ilike(pattern.clone()))),

@@ -11,6 +11,7 @@ pub mod outbox_event;
 pub mod patient;
 pub mod patient_invitation;
 pub mod session;
+pub mod summary_release;
 pub mod transcript_piece;
 pub mod transcript_segment;
 pub mod user;

@@ -37,12 +37,13 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The records the actor may know of: a therapist's own, a patient's own.
+/// The records the actor may know of: a therapist's own, a patient's own; admins know that each exists (what they see of
+/// it is decided by [`Actor::knows_patients_by_name`]).
 pub fn visible_to(actor: &Actor) -> Select<Entity> {
     Entity::find().filter(match actor {
         Actor::User { id, role: Role::Therapist, .. } => Condition::all().add(Column::TherapistId.eq(*id)),
         Actor::User { id, role: Role::Patient, .. } => Condition::all().add(Column::UserId.eq(*id)),
-        Actor::System { .. } => Condition::all(),
-        Actor::Anonymous | Actor::User { role: Role::Admin, .. } => crate::entity::nothing(),
+        Actor::System { .. } | Actor::User { role: Role::Admin, .. } => Condition::all(),
+        Actor::Anonymous => crate::entity::nothing(),
     })
 }

@@ -109,7 +109,8 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The sessions the actor may know of: a therapist's own, those of a patient's own record.
+/// The sessions the actor may know of: a therapist's own, those of a patient's own record; admins know that each exists
+/// (what anybody sees of it is decided by [`Actor`]).
 pub fn visible_to(actor: &Actor) -> Select<Entity> {
     Entity::find().filter(match actor {
         Actor::User { id, role: Role::Therapist, .. } => Condition::all().add(Column::TherapistId.eq(*id)),
@@ -122,7 +123,7 @@ pub fn visible_to(actor: &Actor) -> Select<Entity> {
                     .to_owned(),
             ),
         ),
-        Actor::System { .. } => Condition::all(),
-        Actor::Anonymous | Actor::User { role: Role::Admin, .. } => crate::entity::nothing(),
+        Actor::System { .. } | Actor::User { role: Role::Admin, .. } => Condition::all(),
+        Actor::Anonymous => crate::entity::nothing(),
     })
 }

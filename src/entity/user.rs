@@ -18,7 +18,7 @@ pub enum Role {
     /// Sees what the therapist released.
     #[sea_orm(string_value = "PATIENT")]
     Patient,
-    /// Runs the server; sees no clinical data.
+    /// Runs the server; sees no clinical data, and no patient's name.
     #[sea_orm(string_value = "ADMIN")]
     Admin,
 }

@@ -19,14 +19,17 @@ impl AdminQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "How many, 1 to 100; 25 if missing.")] first: Option<i32>,
         #[graphql(desc = "Cursor of the last one of the page before.")] after: Option<String>,
-        #[graphql(desc = "Part of the name or e-mail; its case does not matter.")] search: Option<String>,
+        #[graphql(
+            desc = "Part of the name or e-mail, in any case; finds no patients, whose names admins do not see."
+        )]
+        search: Option<String>,
     ) -> ApiResult<ConnectionOf<User>> {
         let (auth, actor) = (&ctx.app().auth, ctx.actor());
         actor.admin_id()?;
         let page = PageArgs::new(first, after.as_deref())?;
         let rows = auth.users(actor, search.as_deref(), page).await?;
         let total = if wants_total(ctx) { auth.count_users(actor, search.as_deref()).await? } else { 0 };
-        Ok(connection(rows, after.is_some(), total, |row| row.id, User))
+        Ok(connection(rows, after.is_some(), total, |row| row.id, User::from))
     }
 
     /// One user; null when there is none with this id. For admins.
@@ -37,7 +40,7 @@ impl AdminQuery {
     ) -> ApiResult<Option<User>> {
         ctx.actor().admin_id()?;
         let Some(id) = uuid(&id) else { return Ok(None) };
-        Ok(ctx.app().auth.user(ctx.actor(), id).await?.map(User))
+        Ok(ctx.app().auth.user(ctx.actor(), id).await?.map(User::from))
     }
 }
 
@@ -46,8 +49,8 @@ pub(super) struct AdminMutation;
 
 #[Object]
 impl AdminMutation {
-    /// Shuts a user out: all log-ins end at once, sockets and streams too, and none can be made. Doing it twice is fine.
-    /// For admins, for other accounts than their own. Codes: NOT_FOUND, INVALID_STATE.
+    /// Shuts a user out: all log-ins end at once, sockets and streams too, and none can be made. Doing it twice is
+    /// fine. For admins, and not for their own account. Codes: NOT_FOUND, INVALID_STATE.
     async fn deactivate_user(
         &self,
         ctx: &Context<'_>,

@@ -79,7 +79,7 @@ impl TokensPayload {
                 access_token: Some(access_token),
                 refresh_token: Some(refresh_token),
                 expires_in: Some(expires_in),
-                user: Some(User(user)),
+                user: Some(User::viewer(user)),
                 user_errors,
             },
             None => {

@@ -11,9 +11,10 @@ use crate::actor::Actor;
 use crate::app::App;
 use crate::auth::Auth;
 use crate::auth::invitation::Invitations;
-use crate::entity::{patient, patient_invitation, user};
+use crate::entity::{patient, patient_invitation, summary_release, user};
 use crate::error::Error;
 use crate::patients::Patients;
+use crate::sessions::Sessions;
 
 /// The loaders of one asker.
 pub(super) struct Loaders {
@@ -23,6 +24,8 @@ pub(super) struct Loaders {
     pub(super) invitations: DataLoader<InvitationLoader>,
     /// Therapists by id.
     pub(super) therapists: DataLoader<TherapistLoader>,
+    /// Releases in force, by session.
+    pub(super) releases: DataLoader<ReleaseLoader>,
 }
 
 impl Loaders {
@@ -30,10 +33,12 @@ impl Loaders {
         let patients = PatientLoader { patients: app.patients.clone(), actor: actor.clone() };
         let invitations = InvitationLoader { invitations: app.invitations.clone(), actor: actor.clone() };
         let therapists = TherapistLoader { auth: app.auth.clone(), actor: actor.clone() };
+        let releases = ReleaseLoader(app.sessions.clone());
         Self {
             patients: DataLoader::new(patients, TokioSpawner::current(), TokioTimer::default()),
             invitations: DataLoader::new(invitations, TokioSpawner::current(), TokioTimer::default()),
             therapists: DataLoader::new(therapists, TokioSpawner::current(), TokioTimer::default()),
+            releases: DataLoader::new(releases, TokioSpawner::current(), TokioTimer::default()),
         }
     }
 }
@@ -81,5 +86,18 @@ impl Loader<Uuid> for TherapistLoader {
     async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, user::Model>, Arc<Error>> {
         let rows = self.auth.users_by_id(&self.actor, ids).await.map_err(Arc::new)?;
         Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+}
+
+/// Loads the releases of sessions that the asker has been shown.
+pub(super) struct ReleaseLoader(Sessions);
+
+impl Loader<Uuid> for ReleaseLoader {
+    type Value = summary_release::Model;
+    type Error = Arc<Error>;
+
+    async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, summary_release::Model>, Arc<Error>> {
+        let rows = self.0.releases(ids).await.map_err(Arc::new)?;
+        Ok(rows.into_iter().map(|row| (row.session_id, row)).collect())
     }
 }

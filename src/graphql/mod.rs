@@ -18,6 +18,7 @@ mod log_ins;
 mod node;
 mod notes;
 mod patient;
+mod release;
 mod session;
 mod subscription;
 mod transcript;
@@ -47,6 +48,7 @@ pub struct Mutation(
     invitation::InvitationMutation,
     patient::PatientMutation,
     session::SessionMutation,
+    release::ReleaseMutation,
 );
 
 /// The schema with its three roots.

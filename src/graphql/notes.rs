@@ -4,40 +4,42 @@ use async_graphql::{ID, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::error::ApiResult;
+use crate::actor::NotesView;
 use crate::ai::{Mood, MoodTrajectory, RiskKind, RiskSeverity};
 use crate::entity::extraction_run::{self, Kind};
 use crate::entity::transcript_piece;
 use crate::notes::{self, RiskSource, Verdict};
 
-/// Clinical notes of a session: a draft until somebody has reviewed them.
+/// Clinical notes of a session: a draft until somebody has reviewed them. The patient reads summary, strategies and
+/// action items of the version that was released; everything else is null then.
 #[derive(SimpleObject)]
 #[graphql(name = "SessionNotes")]
 pub(super) struct Notes {
-    /// Main subjects, 3 to 7 in a full session.
-    key_topics: Vec<String>,
-    /// The session in 2 or 3 sentences.
-    topic_summary: String,
+    /// Main subjects, 3 to 7 in a full session. For the therapist; null for the patient.
+    key_topics: Option<Vec<String>>,
+    /// The session in 2 or 3 sentences. For the therapist; null for the patient.
+    topic_summary: Option<String>,
     /// Coping strategies that were discussed, tried or taught.
     strategies: Vec<Item>,
     /// Homework and tasks that were agreed.
     action_items: Vec<Item>,
-    /// Overall emotional tone.
-    session_mood: Mood,
-    /// The tone as a number, 1 (very low) to 5 (very positive).
-    mood_score: i32,
-    /// Where the mood went in the course of the session.
-    mood_trajectory: MoodTrajectory,
-    /// Clinical summary for the therapist, 150 to 200 words in a full session.
-    therapist_notes: String,
+    /// Overall emotional tone. For the therapist; null for the patient.
+    session_mood: Option<Mood>,
+    /// The tone as a number, 1 (very low) to 5 (very positive). For the therapist; null for the patient.
+    mood_score: Option<i32>,
+    /// Where the mood went in the course of the session. For the therapist; null for the patient.
+    mood_trajectory: Option<MoodTrajectory>,
+    /// Clinical summary for the therapist, 150 to 200 words in a full session. Null for the patient.
+    therapist_notes: Option<String>,
     /// Summary for the patient, 100 to 150 words in a full session.
     patient_summary: String,
     /// Concerns for somebody's safety. An empty list means that none of `riskScreens` raised one; it does not mean that
-    /// there is no risk.
-    risk_flags: Vec<RiskFlag>,
-    /// Which screens for risk were made.
-    risk_screens: Vec<String>,
-    /// The run that wrote these notes.
-    run: ExtractionRun,
+    /// there is no risk. For the therapist; null for the patient.
+    risk_flags: Option<Vec<RiskFlag>>,
+    /// Which screens for risk were made. For the therapist; null for the patient.
+    risk_screens: Option<Vec<String>>,
+    /// The run that wrote these notes. For the therapist; null for the patient.
+    run: Option<ExtractionRun>,
 }
 
 /// A strategy or an action item.
@@ -46,8 +48,8 @@ pub(super) struct Notes {
 pub(super) struct Item {
     /// The statement.
     text: String,
-    /// The words it rests on.
-    evidence: Evidence,
+    /// The words it rests on. For the therapist; null for the patient.
+    evidence: Option<Evidence>,
 }
 
 /// The words a statement rests on, looked up in the transcript by code.
@@ -131,22 +133,54 @@ pub(super) struct Cost {
 }
 
 impl Notes {
-    pub(super) fn new(run: extraction_run::Model) -> ApiResult<Self> {
-        let notes: notes::Notes = serde_json::from_value(run.notes.clone()).map_err(anyhow::Error::new)?;
-        Ok(Self {
-            key_topics: notes.key_topics,
-            topic_summary: notes.topic_summary,
+    /// What a view shows of the notes of a run.
+    pub(super) fn new(run: extraction_run::Model, view: NotesView) -> ApiResult<Self> {
+        let notes = serde_json::from_value(run.notes.clone()).map_err(anyhow::Error::new)?;
+        match view {
+            NotesView::Latest => Ok(Self::whole(notes, ExtractionRun::new(run)?)),
+            NotesView::Released => Ok(Self::released(notes)),
+        }
+    }
+
+    fn whole(notes: notes::Notes, run: ExtractionRun) -> Self {
+        Self {
+            key_topics: Some(notes.key_topics),
+            topic_summary: Some(notes.topic_summary),
             strategies: notes.strategies.into_iter().map(Item::from).collect(),
             action_items: notes.action_items.into_iter().map(Item::from).collect(),
-            session_mood: notes.session_mood,
-            mood_score: notes.session_mood.score(),
-            mood_trajectory: notes.mood_trajectory,
-            therapist_notes: notes.therapist_notes,
+            session_mood: Some(notes.session_mood),
+            mood_score: Some(notes.session_mood.score()),
+            mood_trajectory: Some(notes.mood_trajectory),
+            therapist_notes: Some(notes.therapist_notes),
             patient_summary: notes.patient_summary,
-            risk_flags: notes.risk_flags.into_iter().map(RiskFlag::from).collect(),
-            risk_screens: notes.risk_screens,
-            run: ExtractionRun::new(run)?,
-        })
+            risk_flags: Some(notes.risk_flags.into_iter().map(RiskFlag::from).collect()),
+            risk_screens: Some(notes.risk_screens),
+            run: Some(run),
+        }
+    }
+
+    fn released(notes: notes::Notes) -> Self {
+        Self {
+            key_topics: None,
+            topic_summary: None,
+            strategies: notes.strategies.into_iter().map(Item::released).collect(),
+            action_items: notes.action_items.into_iter().map(Item::released).collect(),
+            session_mood: None,
+            mood_score: None,
+            mood_trajectory: None,
+            therapist_notes: None,
+            patient_summary: notes.patient_summary,
+            risk_flags: None,
+            risk_screens: None,
+            run: None,
+        }
+    }
+}
+
+impl Item {
+    /// The statement without the words it rests on: these are the transcript's.
+    fn released(notes::Item { text, .. }: notes::Item) -> Self {
+        Self { text, evidence: None }
     }
 }
 
@@ -196,7 +230,7 @@ impl Cost {
 
 impl From<notes::Item> for Item {
     fn from(notes::Item { text, evidence }: notes::Item) -> Self {
-        Self { text, evidence: evidence.into() }
+        Self { text, evidence: Some(evidence.into()) }
     }
 }
 

@@ -8,6 +8,7 @@ use super::context::{ContextExt, uuid};
 use super::error::{ApiError, ApiResult, UserErrorView, payload};
 use super::invitation::Invitation;
 use super::session::{Session, sessions_connection};
+use super::user::User;
 use crate::entity::patient::Model;
 use crate::error::{Error, UserError};
 use crate::page::PageArgs;
@@ -25,19 +26,25 @@ impl Patient {
         self.0.id.into()
     }
 
-    /// Name.
-    async fn name(&self) -> &str {
-        &self.0.name
+    /// Name. For the therapist and the patient; null for admins.
+    async fn name(&self, ctx: &Context<'_>) -> Option<&str> {
+        Some(self.0.name.as_str()).filter(|_| ctx.actor().knows_patients_by_name())
     }
 
-    /// E-mail address, if known.
-    async fn email(&self) -> Option<&str> {
-        self.0.email.as_deref()
+    /// E-mail address, if known. For the therapist and the patient; null for admins.
+    async fn email(&self, ctx: &Context<'_>) -> Option<&str> {
+        self.0.email.as_deref().filter(|_| ctx.actor().knows_patients_by_name())
     }
 
-    /// Phone number, if known.
-    async fn phone(&self) -> Option<&str> {
-        self.0.phone.as_deref()
+    /// Phone number, if known. For the therapist and the patient; null for admins.
+    async fn phone(&self, ctx: &Context<'_>) -> Option<&str> {
+        self.0.phone.as_deref().filter(|_| ctx.actor().knows_patients_by_name())
+    }
+
+    /// Whose patient.
+    async fn therapist(&self, ctx: &Context<'_>) -> ApiResult<Option<User>> {
+        let loaded = ctx.loaders().therapists.load_one(self.0.therapist_id).await;
+        Ok(loaded.map_err(ApiError::shared)?.map(User::from))
     }
 
     /// When the record was put away; null while it is in use.
@@ -78,15 +85,15 @@ pub(super) struct PatientQuery;
 
 #[Object]
 impl PatientQuery {
-    /// Your patients, newest first. For therapists; a patient sees the own record.
+    /// Your patients, newest first. For therapists; a patient sees the own record; admins see that records exist, not
+    /// whose they are.
     async fn patients(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "How many, 1 to 100; 25 if missing.")] first: Option<i32>,
         #[graphql(desc = "Cursor of the last one of the page before.")] after: Option<String>,
-        #[graphql(desc = "Part of the name, e-mail or phone; its case does not matter.")] search: Option<
-            String,
-        >,
+        #[graphql(desc = "Part of the name, e-mail or phone; its case does not matter. Refused to admins.")]
+        search: Option<String>,
     ) -> ApiResult<ConnectionOf<Patient>> {
         let (app, actor) = (ctx.app(), ctx.actor());
         actor.user_id()?;
@@ -96,7 +103,8 @@ impl PatientQuery {
         Ok(connection(rows, after.is_some(), total, |row| row.id, Patient))
     }
 
-    /// One patient; null when there is none with this id, or it is not yours. For therapists and the patient.
+    /// One patient; null when there is none with this id, or it is not yours. For therapists and the patient;
+    /// admins see its operational fields.
     async fn patient(
         &self,
         ctx: &Context<'_>,

@@ -10,6 +10,7 @@ use super::date::Date;
 use super::error::{ApiError, ApiResult, UserErrorView, payload};
 use super::notes::{Cost, Notes, RiskScreen};
 use super::patient::Patient;
+use super::release::SummaryRelease;
 use super::transcript::{self, TranscriptSegment};
 use super::upload::Upload;
 use super::user::User;
@@ -47,7 +48,7 @@ impl Session {
     /// Whose session.
     async fn therapist(&self, ctx: &Context<'_>) -> ApiResult<Option<User>> {
         let loaded = ctx.loaders().therapists.load_one(self.0.therapist_id).await;
-        Ok(loaded.map_err(ApiError::shared)?.map(User))
+        Ok(loaded.map_err(ApiError::shared)?.map(User::from))
     }
 
     /// How far the recording is processed; null until there is one.
@@ -122,14 +123,23 @@ impl Session {
         transcript::connection(ctx, &self.0, first, after).await.map(Some)
     }
 
-    /// The clinical notes; null until they are written. For the therapist; null for others. Reading them is audited.
+    /// The clinical notes; null until they are written. For the therapist; the patient reads summary, strategies and
+    /// action items of the version that was released, and null before; null for others. Reading them is audited.
     async fn notes(&self, ctx: &Context<'_>) -> ApiResult<Option<Notes>> {
-        if !ctx.actor().reads_clinical_content() {
+        let Some(view) = ctx.actor().notes_view() else { return Ok(None) };
+        let Some(run) = ctx.app().sessions.notes(view, &self.0).await? else { return Ok(None) };
+        ctx.witness_read("session.read_notes", &self.0).await?;
+        Ok(Some(Notes::new(run, view)?))
+    }
+
+    /// What the patient may read of the notes; null while nothing is released. For the therapist and the patient; null
+    /// for others.
+    async fn release(&self, ctx: &Context<'_>) -> ApiResult<Option<SummaryRelease>> {
+        if ctx.actor().notes_view().is_none() {
             return Ok(None);
         }
-        let Some(run) = ctx.app().sessions.extraction_run(&self.0).await? else { return Ok(None) };
-        ctx.witness_read("session.read_notes", &self.0).await?;
-        Ok(Some(Notes::new(run)?))
+        let loaded = ctx.loaders().releases.load_one(self.0.id).await.map_err(ApiError::shared)?;
+        Ok(loaded.map(|release| SummaryRelease::new(&release, &self.0, ctx.actor())))
     }
 
     /// What the lexical risk screen of the transcript found, also when no notes could be written; null until the
@@ -207,7 +217,8 @@ pub(super) struct SessionQuery;
 
 #[Object]
 impl SessionQuery {
-    /// Your sessions, newest first. For therapists; a patient sees date and status of the own ones.
+    /// Your sessions, newest first. For therapists; a patient sees date and status of the own ones; admins see those of
+    /// all.
     async fn sessions(
         &self,
         ctx: &Context<'_>,
@@ -219,7 +230,8 @@ impl SessionQuery {
         sessions_connection(ctx, &filter.unwrap_or_default().into(), first, after).await
     }
 
-    /// One session; null when there is none with this id, or it is not yours. For the therapist and the patient.
+    /// One session; null when there is none with this id, or it is not yours. For the therapist and the patient;
+    /// admins see its operational fields.
     async fn session(
         &self,
         ctx: &Context<'_>,
@@ -256,7 +268,7 @@ pub(super) struct SessionPayload {
 }
 
 impl SessionPayload {
-    fn new(result: Result<Model, Error>) -> ApiResult<Self> {
+    pub(super) fn new(result: Result<Model, Error>) -> ApiResult<Self> {
         let (session, user_errors) = payload(result)?;
         Ok(Self { session: session.map(Session), user_errors })
     }
@@ -318,6 +330,6 @@ impl SessionMutation {
     }
 }
 
-fn no_such_session() -> Error {
+pub(super) fn no_such_session() -> Error {
     UserError::not_found("session").on("sessionId").into()
 }

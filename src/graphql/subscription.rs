@@ -21,7 +21,7 @@ pub struct Subscription;
 #[async_graphql::Subscription(use_type_description)]
 impl Subscription {
     /// One session: first as it is, then at every change of status, each once and in order; progress comes in between.
-    /// Ends after PROCESSED or FAILED. For the session's therapist and patient.
+    /// Ends after PROCESSED or FAILED. For the session's therapist and patient, and admins.
     async fn session_updated(
         &self,
         ctx: &Context<'_>,
@@ -46,7 +46,7 @@ impl Subscription {
     }
 
     /// All sessions of a patient: first those in progress as they are, then every session that appears or changes, each
-    /// version once and in order. Never ends by itself. For the patient's therapist and the patient.
+    /// version once and in order. Never ends by itself. For the patient's therapist and the patient, and admins.
     async fn sessions_updated(
         &self,
         ctx: &Context<'_>,

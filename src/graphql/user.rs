@@ -12,48 +12,65 @@ use crate::error::Error;
 
 /// Somebody who can log in.
 #[derive(Description)]
-pub(super) struct User(pub(super) Model);
+pub(super) struct User {
+    row: Model,
+    /// Whether it is the asker's own. Tokens are given to somebody who is not known yet when they ask.
+    is_viewer: bool,
+}
+
+impl User {
+    /// The account of whoever asks.
+    pub(super) fn viewer(row: Model) -> Self {
+        Self { row, is_viewer: true }
+    }
+}
+
+impl From<Model> for User {
+    fn from(row: Model) -> Self {
+        Self { row, is_viewer: false }
+    }
+}
 
 #[Object(use_type_description)]
 impl User {
     /// UUID, version 7.
     pub(super) async fn id(&self) -> ID {
-        self.0.id.into()
+        self.row.id.into()
     }
 
-    /// E-mail address, in lower case: what the user logs in with. Null for others than the user and admins.
+    /// E-mail address, in lower case: what the user logs in with. For the user, and for admins where the account is not a
+    /// patient's; null for others.
     async fn email(&self, ctx: &Context<'_>) -> Option<&str> {
-        let own_or_admin =
-            matches!(ctx.actor(), Actor::User { id, role, .. } if *id == self.0.id || *role == Role::Admin);
-        own_or_admin.then_some(&self.0.email)
+        Some(self.row.email.as_str()).filter(|_| self.is_viewer || ctx.actor().knows_email_of(&self.row))
     }
 
-    /// Name as shown.
-    async fn full_name(&self) -> &str {
-        &self.0.full_name
+    /// Name as shown. Null for admins where the account is a patient's.
+    async fn full_name(&self, ctx: &Context<'_>) -> Option<&str> {
+        Some(self.row.full_name.as_str()).filter(|_| ctx.actor().knows_accounts_by_name(self.row.role))
     }
 
     /// What the user is.
     async fn role(&self) -> Role {
-        self.0.role
+        self.row.role
     }
 
     /// IANA time zone; a day in analytics is a day there.
     async fn timezone(&self) -> &str {
-        &self.0.timezone
+        &self.row.timezone
     }
 
     /// Whether the user can log in.
     async fn is_active(&self) -> bool {
-        self.0.is_active
+        self.row.is_active
     }
 
     /// The log-ins that can still be refreshed, newest first; your own only, empty for others.
     async fn auth_sessions(&self, ctx: &Context<'_>) -> ApiResult<Vec<AuthSession>> {
-        if ctx.actor().user_id()? != self.0.id {
+        // Somebody who is just logging in is not known yet.
+        if !ctx.actor().user_id().is_ok_and(|id| id == self.row.id) {
             return Ok(Vec::new());
         }
-        let rows = ctx.app().auth.auth_sessions(self.0.id).await?;
+        let rows = ctx.app().auth.auth_sessions(self.row.id).await?;
         Ok(rows.into_iter().map(|row| AuthSession::new(row, ctx.actor())).collect())
     }
 }
@@ -104,7 +121,7 @@ pub(super) struct UserPayload {
 impl UserPayload {
     pub(super) fn new(result: Result<Model, Error>) -> ApiResult<Self> {
         let (user, user_errors) = payload(result)?;
-        Ok(Self { user: user.map(User), user_errors })
+        Ok(Self { user: user.map(User::from), user_errors })
     }
 }
 
@@ -115,6 +132,6 @@ pub(super) struct ViewerQuery;
 impl ViewerQuery {
     /// Yourself. For everybody who is logged in.
     async fn viewer(&self, ctx: &Context<'_>) -> ApiResult<User> {
-        Ok(User(ctx.app().auth.viewer(ctx.actor()).await?))
+        Ok(User::viewer(ctx.app().auth.viewer(ctx.actor()).await?))
     }
 }

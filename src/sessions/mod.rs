@@ -1,6 +1,8 @@
-//! Sessions: what there is ([`Sessions`]), how a recording gets in ([`upload`]), what becomes of it ([`pipeline`]).
+//! Sessions: what there is ([`Sessions`]), how a recording gets in ([`upload`]), what becomes of it ([`pipeline`]),
+//! and what of it the patient may read ([`release`]).
 
 pub mod pipeline;
+pub mod release;
 pub mod status;
 pub mod upload;
 
@@ -10,9 +12,9 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::actor::Actor;
+use crate::actor::{Actor, NotesView};
 use crate::entity::session::{self, Attendance, Column, Entity, Model, Status};
-use crate::entity::{extraction_run, transcript_piece, transcript_segment};
+use crate::entity::{extraction_run, summary_release, transcript_piece, transcript_segment};
 use crate::error::Result;
 use crate::page::{Page, PageArgs};
 
@@ -109,13 +111,29 @@ impl Sessions {
         Ok(segments_of(session.id).count(&self.db).await?)
     }
 
-    /// The run a session's notes come from.
+    /// The run that wrote the notes somebody may read: the present ones, or those that are released.
     ///
     /// # Errors
     /// Only faults.
-    pub async fn extraction_run(&self, session: &Model) -> Result<Option<extraction_run::Model>> {
-        let Some(id) = session.extraction_run_id else { return Ok(None) };
+    pub async fn notes(&self, view: NotesView, session: &Model) -> Result<Option<extraction_run::Model>> {
+        let id = match view {
+            NotesView::Latest => session.extraction_run_id,
+            NotesView::Released => {
+                self.releases(&[session.id]).await?.pop().map(|release| release.extraction_run_id)
+            }
+        };
+        let Some(id) = id else { return Ok(None) };
         Ok(extraction_run::Entity::find_by_id(id).one(&self.db).await?)
+    }
+
+    /// The releases in force of these sessions, at most one each.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn releases(&self, session_ids: &[Uuid]) -> Result<Vec<summary_release::Model>> {
+        let in_force = summary_release::Entity::find().filter(summary_release::Column::WithdrawnAt.is_null());
+        let of_sessions = summary_release::Column::SessionId.is_in(session_ids.iter().copied());
+        Ok(in_force.filter(of_sessions).all(&self.db).await?)
     }
 
     /// Every extraction made of a session, oldest first: each was paid for.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod accounts;
+mod attacks;
 mod database;
 mod docs;
 mod extractive;
@@ -11,11 +12,13 @@ mod health;
 mod invitations;
 mod layers;
 mod log_ins;
+mod matrix;
 mod patients;
 mod pipeline;
 mod processes;
 mod providers;
 mod queue;
+mod releases;
 mod schema;
 mod sessions;
 mod subscriptions;

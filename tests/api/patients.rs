@@ -288,18 +288,41 @@ async fn a_patient_sees_the_own_record_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_admin_sees_no_patient() {
+async fn an_admin_sees_that_a_record_exists_and_not_whose_it_is() {
     let app = TestApp::new().await;
     let jane = app.therapist("jane").await;
-    let id = jane.patient("Noah").await;
+    let made =
+        jane.create_patient(json!({ "name": "Noah", "email": "noah@example.com", "phone": "12345" })).await;
+    let id = made["patient"]["id"].clone();
     app.therapist("root").await;
     run(&app, "UPDATE users SET role = 'ADMIN' WHERE email = 'root@example.com'").await;
     let tokens = app.anonymous().log_in("root@example.com", PASSWORD).await;
     let admin = app.anonymous().with_token(tokens["accessToken"].as_str().unwrap());
-    assert!(admin.call(PATIENT, json!({ "id": id })).await["patient"].is_null());
-    assert!(admin.call(NODE, json!({ "id": id })).await["node"].is_null());
-    assert_eq!(list(&admin, json!({})).await["totalCount"], 0);
-    may_change_nothing(&admin, &id, "FORBIDDEN").await;
+    let nameless = json!({ "id": id, "name": null, "email": null, "phone": null, "archivedAt": null,
+        "createdAt": "2026-03-10T09:00:00+00:00" });
+    assert_eq!(admin.call(PATIENT, json!({ "id": id })).await["patient"], nameless);
+    assert_eq!(
+        admin.call(NODE, json!({ "id": id })).await["node"],
+        json!({ "__typename": "Patient", "id": id, "name": null })
+    );
+    assert_eq!(list(&admin, json!({})).await["totalCount"], 1);
+    may_change_nothing(&admin, id.as_str().unwrap(), "FORBIDDEN").await;
+}
+
+#[tokio::test]
+async fn an_admin_cannot_find_out_a_name_by_searching_for_it() {
+    let app = TestApp::new().await;
+    app.therapist("jane").await.patient("Noah").await;
+    app.therapist("root").await;
+    run(&app, "UPDATE users SET role = 'ADMIN' WHERE email = 'root@example.com'").await;
+    let tokens = app.anonymous().log_in("root@example.com", PASSWORD).await;
+    let admin = app.anonymous().with_token(tokens["accessToken"].as_str().unwrap());
+    let counted = "query ($search: String) { patients(search: $search) { totalCount } }";
+    for search in ["Noah", "nobody", "", " "] {
+        for query in [LIST, counted] {
+            assert_eq!(admin.refusal(query, json!({ "search": search })).await, "FORBIDDEN", "{search:?}");
+        }
+    }
 }
 
 #[tokio::test]

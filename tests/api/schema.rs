@@ -8,10 +8,11 @@ use therapybridge::graphql;
 use super::support::root;
 
 /// Names that clients rely on: a type, and what it has.
-const FIXED: [(&str, &str); 16] = [
+const FIXED: [(&str, &str); 19] = [
     ("Query", "node viewer patients patient sessions session"),
     ("Mutation", "signUp logIn refreshToken logOut createPatient updatePatient archivePatient"),
     ("Mutation", "uploadSession retrySession extractNotes invitePatient revokeInvitation acceptInvitation"),
+    ("Mutation", "releaseSummary withdrawSummary"),
     ("Subscription", "sessionUpdated sessionsUpdated"),
     ("SignUpInput", "email password fullName role timezone invitationCode"),
     ("CreatePatientInput", "name email phone idempotencyKey"),
@@ -32,18 +33,22 @@ const FIXED: [(&str, &str); 16] = [
         "keyTopics topicSummary strategies actionItems sessionMood moodScore moodTrajectory therapistNotes",
     ),
     ("SessionNotes", "patientSummary riskFlags run"),
+    ("Session", "release"),
+    ("SummaryRelease", "releasedAt isCurrent"),
     ("TranscriptSegment", "id index startMs endMs speaker role text confidence"),
     ("RiskFlag", "text evidence kind severity source"),
 ];
 
 /// Arguments that clients rely on.
-const FIXED_ARGUMENTS: [(&str, &str, &str); 9] = [
+const FIXED_ARGUMENTS: [(&str, &str, &str); 11] = [
     ("Query", "patients", "first after search"),
     ("Query", "patient", "id"),
     ("Query", "sessions", "first after filter"),
     ("Query", "session", "id"),
     ("Mutation", "retrySession", "sessionId"),
     ("Mutation", "extractNotes", "sessionId force"),
+    ("Mutation", "releaseSummary", "sessionId idempotencyKey"),
+    ("Mutation", "withdrawSummary", "sessionId"),
     ("Subscription", "sessionUpdated", "id"),
     ("Subscription", "sessionsUpdated", "patientId"),
     ("Session", "transcriptSegments", "first after"),

@@ -103,11 +103,20 @@ impl Client {
         let query = "mutation ($input: UploadSessionInput!) { uploadSession(input: $input) {
             session { id status version progress attendance sessionDate durationMinutes audioFilename }
             userErrors { code message field } } }";
-        let operations = json!({ "query": query, "variables": { "input": input } }).to_string();
+        let file = Part::bytes(bytes).file_name(name.to_owned());
+        self.multipart(query, json!({ "input": input }), "variables.input.audio", file).await
+    }
+
+    /// Runs an operation with a file, in the place of the variable named by `path`; the whole answer.
+    pub(crate) async fn send_file(&self, query: &str, variables: Value, path: &str, bytes: Vec<u8>) -> Value {
+        self.multipart(query, variables, path, Part::bytes(bytes).file_name("session.mp3")).await
+    }
+
+    async fn multipart(&self, query: &str, variables: Value, path: &str, file: Part) -> Value {
         let form = Form::new()
-            .text("operations", operations)
-            .text("map", r#"{"0":["variables.input.audio"]}"#)
-            .part("0", Part::bytes(bytes).file_name(name.to_owned()));
+            .text("operations", json!({ "query": query, "variables": variables }).to_string())
+            .text("map", json!({ "0": [path] }).to_string())
+            .part("0", file);
         let request = self.post("/graphql").header("apollo-require-preflight", "1").multipart(form);
         request.send().await.unwrap().json().await.unwrap()
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod cluster;
+pub(crate) mod practice;
 pub(crate) mod provider;
 pub(crate) mod socket;
 pub(crate) mod wer;

@@ -1,0 +1,192 @@
+//! Who gets what: a line an operation, a line a field. What has no line fails the tests in [`super`].
+
+/// What an operation answers: the thing itself, …
+pub(super) const DATA: &str = "data";
+/// … null or a list without anything, …
+pub(super) const NOTHING: &str = "nothing";
+/// … or a code, of a top-level error or of `userErrors`.
+const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+const FORBIDDEN: &str = "FORBIDDEN";
+const NOT_FOUND: &str = "NOT_FOUND";
+
+/// An operation asked for with these arguments, and what each asker gets.
+pub(super) struct Operation {
+    /// `Query.patient`.
+    pub(super) name: &'static str,
+    /// As in a document; `$name` stands for an id of the practice, `$file` for a recording, `#n` for a fresh number.
+    pub(super) arguments: &'static str,
+    /// Anonymous, patient, other patient, therapist, other therapist, admin; everybody with a token that was good once
+    /// is asked to log in.
+    pub(super) expected: [&'static str; 6],
+    /// Whether it changes what other lines stand on, and gets a practice of its own.
+    pub(super) alone: bool,
+}
+
+const fn op(name: &'static str, arguments: &'static str, expected: [&'static str; 6]) -> Operation {
+    Operation { name, arguments, expected, alone: false }
+}
+
+/// An operation that changes what other lines stand on.
+const fn alone(name: &'static str, arguments: &'static str, expected: [&'static str; 6]) -> Operation {
+    Operation { name, arguments, expected, alone: true }
+}
+
+const EVERYBODY: [&str; 6] = [DATA; 6];
+const ANY_USER: [&str; 6] = [UNAUTHENTICATED, DATA, DATA, DATA, DATA, DATA];
+/// Of a thing that its patient, its therapist and admins know of.
+const KNOWN_TO: [&str; 6] = [UNAUTHENTICATED, DATA, NOTHING, DATA, NOTHING, DATA];
+const WATCHED_BY: [&str; 6] = [UNAUTHENTICATED, DATA, NOT_FOUND, DATA, NOT_FOUND, DATA];
+const THERAPISTS: [&str; 6] = [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, DATA, FORBIDDEN];
+const OWN_THERAPIST: [&str; 6] = [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOT_FOUND, FORBIDDEN];
+
+pub(super) const OPERATIONS: &[Operation] = &[
+    op("Query.viewer", "", ANY_USER),
+    op("Query.node", "id: $patient", KNOWN_TO),
+    op("Query.node", "id: $session", KNOWN_TO),
+    op("Query.node", "id: $therapist", [UNAUTHENTICATED, NOTHING, NOTHING, DATA, NOTHING, NOTHING]),
+    op("Query.patient", "id: $patient", KNOWN_TO),
+    op("Query.patients", "", ANY_USER),
+    op("Query.patients", "search: \"zauberflu\"", [UNAUTHENTICATED, DATA, NOTHING, DATA, NOTHING, FORBIDDEN]),
+    op("Query.session", "id: $session", KNOWN_TO),
+    op("Query.sessions", "", KNOWN_TO),
+    op("Query.sessions", "filter: { patientId: $patient }", KNOWN_TO),
+    op("Query.sessions", "after: $cursor", KNOWN_TO),
+    op(
+        "Mutation.signUp",
+        "input: { email: \"new#n@example.com\", password: \"correct horse battery\",
+        fullName: \"New\", role: PATIENT }",
+        EVERYBODY,
+    ),
+    op(
+        "Mutation.logIn",
+        "input: { email: \"jane@example.com\", password: \"correct horse battery\" }",
+        EVERYBODY,
+    ),
+    op("Mutation.refreshToken", "input: { refreshToken: \"unknown\" }", ["INVALID_TOKEN"; 6]),
+    op("Mutation.logOut", "input: { refreshToken: \"unknown\" }", EVERYBODY),
+    op("Mutation.createPatient", "input: { name: \"New\" }", THERAPISTS),
+    op("Mutation.updatePatient", "input: { patientId: $patient, email: null }", OWN_THERAPIST),
+    alone("Mutation.archivePatient", "patientId: $patient", OWN_THERAPIST),
+    op("Mutation.uploadSession", "input: { patientId: $patient, audio: $file }", OWN_THERAPIST),
+    op(
+        "Mutation.retrySession",
+        "sessionId: $session",
+        [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, "INVALID_STATE", NOT_FOUND, FORBIDDEN],
+    ),
+    alone("Mutation.extractNotes", "sessionId: $session", OWN_THERAPIST),
+    op("Mutation.releaseSummary", "sessionId: $session", OWN_THERAPIST),
+    alone("Mutation.withdrawSummary", "sessionId: $session", OWN_THERAPIST),
+    op("Subscription.sessionUpdated", "id: $session", WATCHED_BY),
+    op("Subscription.sessionsUpdated", "patientId: $patient", WATCHED_BY),
+];
+
+/// A type, a way to one of its objects, and who sees which fields of it; for everybody else they are null, empty or
+/// not there.
+pub(super) struct Type {
+    pub(super) name: &'static str,
+    /// A query with `%` where the field goes.
+    pub(super) door: &'static str,
+    /// Who, and the fields.
+    pub(super) shown: &'static [(&'static str, &'static str)],
+}
+
+const THERAPIST: &str = "therapist";
+const TREATMENT: &str = "therapist patient";
+const TREATMENT_AND_ADMIN: &str = "therapist patient admin";
+const USERS: &str = "therapist other_therapist patient other_patient admin";
+
+pub(super) const TYPES: &[Type] = &[
+    Type {
+        name: "Patient",
+        door: "patient(id: $patient) { % }",
+        shown: &[
+            (TREATMENT_AND_ADMIN, "id archivedAt createdAt therapist sessions"),
+            (TREATMENT, "name email phone"),
+        ],
+    },
+    Type {
+        name: "Session",
+        door: "session(id: $session) { % }",
+        shown: &[
+            (
+                TREATMENT_AND_ADMIN,
+                "id patient therapist status attendance scheduledStart sessionDate durationMinutes",
+            ),
+            (TREATMENT_AND_ADMIN, "progress version createdAt updatedAt"),
+            (TREATMENT, "notes release"),
+            (THERAPIST, "errorMessage audioFilename transcriptText transcriptSegments riskScreen cost"),
+        ],
+    },
+    Type {
+        name: "SummaryRelease",
+        door: "session(id: $session) { release { % } }",
+        shown: &[(TREATMENT, "releasedAt"), (THERAPIST, "isCurrent")],
+    },
+    Type {
+        name: "SessionNotes",
+        door: "session(id: $session) { notes { % } }",
+        shown: &[
+            (TREATMENT, "patientSummary strategies actionItems"),
+            (
+                THERAPIST,
+                "keyTopics topicSummary sessionMood moodScore moodTrajectory therapistNotes riskFlags",
+            ),
+            (THERAPIST, "riskScreens run"),
+        ],
+    },
+    Type {
+        name: "NoteItem",
+        door: "session(id: $session) { notes { strategies { % } } }",
+        shown: &[(TREATMENT, "text"), (THERAPIST, "evidence")],
+    },
+    Type {
+        name: "Evidence",
+        door: "session(id: $session) { notes { actionItems { evidence { % } } } }",
+        shown: &[(THERAPIST, "quote segmentId startMs endMs verdict")],
+    },
+    Type {
+        name: "RiskFlag",
+        door: "session(id: $session) { notes { riskFlags { % } } }",
+        shown: &[(THERAPIST, "kind severity source text evidence")],
+    },
+    Type {
+        name: "RiskScreen",
+        door: "session(id: $session) { riskScreen { % } }",
+        shown: &[(THERAPIST, "version flags")],
+    },
+    Type {
+        name: "ExtractionRun",
+        door: "session(id: $session) { notes { run { % } } }",
+        shown: &[
+            (
+                THERAPIST,
+                "id kind provider model promptVersion promptTokens completionTokens costUsd durationMs",
+            ),
+            (THERAPIST, "warnings createdAt"),
+        ],
+    },
+    Type {
+        name: "SessionCost",
+        door: "session(id: $session) { cost { % } }",
+        shown: &[(THERAPIST, "audioSeconds promptTokens completionTokens usd")],
+    },
+    Type {
+        name: "TranscriptSegment",
+        door: "session(id: $session) { transcriptSegments(first: 1) { nodes { % } } }",
+        shown: &[(THERAPIST, "id index startMs endMs speaker role text confidence")],
+    },
+    Type {
+        name: "User",
+        door: "session(id: $session) { therapist { % } }",
+        shown: &[
+            (TREATMENT_AND_ADMIN, "id email fullName role timezone isActive"),
+            // Of the log-ins, one's own only.
+            (THERAPIST, "authSessions"),
+        ],
+    },
+    Type {
+        name: "AuthSession",
+        door: "viewer { authSessions { % } }",
+        shown: &[(USERS, "id lastUsedAt expiresAt ip userAgent")],
+    },
+];
