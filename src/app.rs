@@ -10,6 +10,7 @@ use crate::ai::extractive::ExtractiveExtractor;
 use crate::ai::openai::{OpenAiExtractor, OpenAiSettings, OpenAiTranscriber};
 use crate::ai::{NoteExtractor, Transcriber};
 use crate::auth::Auth;
+use crate::auth::rate_limit::RateLimits;
 use crate::clock::Clock;
 use crate::config::{AiConfig, Config, OpenAiConfig};
 use crate::database::Database;
@@ -35,6 +36,8 @@ pub struct App {
     pub storage: Storage,
     /// Accounts.
     pub auth: Auth,
+    /// How often may be tried, across processes.
+    pub limits: RateLimits,
     /// Patient records.
     pub patients: Patients,
     /// Sessions, for reading.
@@ -81,9 +84,11 @@ impl App {
             clock: clock.clone(),
             limits: config.upload.clone(),
         };
+        let limits = RateLimits::new(db.clone(), clock.clone(), config.limits);
         let providers = Providers::new(&config.ai)?;
         let app = Arc::new(Self {
-            auth: Auth::new(db.clone(), clock.clone(), &config.auth)?,
+            auth: Auth::new(db.clone(), clock.clone(), limits.clone(), &config.auth)?,
+            limits,
             patients: Patients::new(db.clone(), clock.clone()),
             sessions: Sessions::new(db.clone()),
             transcriber: providers.transcriber,

@@ -1,8 +1,11 @@
 //! Accounts: sign-up, log-in, refresh, log-out, and who a token belongs to.
 
 pub mod access_token;
+pub mod network;
 pub mod password;
+pub mod rate_limit;
 pub mod refresh_token;
+pub mod sliding_window;
 
 use std::sync::Arc;
 
@@ -17,6 +20,7 @@ use uuid::Uuid;
 
 use self::access_token::{AccessTokens, Claims};
 use self::password::Passwords;
+use self::rate_limit::RateLimits;
 use self::refresh_token::{RefreshTokens, Rotation};
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
@@ -34,6 +38,7 @@ pub struct Auth {
     passwords: Passwords,
     access: AccessTokens,
     refresh: RefreshTokens,
+    limits: RateLimits,
 }
 
 /// Who wants an account.
@@ -78,11 +83,17 @@ impl Auth {
     ///
     /// # Errors
     /// When no key can be read or kept.
-    pub fn new(db: DatabaseConnection, clock: Arc<dyn Clock>, config: &AuthConfig) -> anyhow::Result<Self> {
+    pub fn new(
+        db: DatabaseConnection,
+        clock: Arc<dyn Clock>,
+        limits: RateLimits,
+        config: &AuthConfig,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             access: AccessTokens::new(config)?,
             refresh: RefreshTokens::new(config.refresh_token_ttl),
             passwords: Passwords::new(),
+            limits,
             db,
             clock,
         })
@@ -91,14 +102,14 @@ impl Auth {
     /// Makes an account, and logs in.
     ///
     /// # Errors
-    /// `INVALID_INPUT`, `WEAK_PASSWORD`, `FORBIDDEN_ROLE`, `ALREADY_EXISTS`.
+    /// `INVALID_INPUT`, `WEAK_PASSWORD`, `FORBIDDEN_ROLE`, `ALREADY_EXISTS`; [`Error::RateLimited`].
     pub async fn sign_up(&self, new: NewUser, origin: &Origin) -> Result<Tokens> {
         if new.role == Role::Admin {
             let message = "Nobody can sign up as an admin. Sign up as THERAPIST or PATIENT.";
             return Err(UserError::new(Code::ForbiddenRole, message).on("role").into());
         }
         let now = self.clock.now();
-        let user = self.new_row(new, now).await?;
+        let user = self.new_row(new, origin, now).await?;
         let txn = self.db.begin().await?;
         let user = user::Entity::insert(user).exec_with_returning(&txn).await.map_err(already_exists)?;
         let family_id = Uuid::now_v7();
@@ -111,8 +122,9 @@ impl Auth {
     /// Logs in. Unknown e-mail, wrong password and deactivated user get the same answer after the same work.
     ///
     /// # Errors
-    /// `INVALID_CREDENTIALS`.
+    /// `INVALID_CREDENTIALS`; [`Error::RateLimited`].
     pub async fn log_in(&self, email: &str, password: String, origin: &Origin) -> Result<Tokens> {
+        self.limits.log_in(&normal_email(email), origin).await?;
         let user = match valid_email(email) {
             Ok(email) => user::Entity::find().filter(user::Column::Email.eq(email)).one(&self.db).await?,
             Err(_) => None,
@@ -201,6 +213,13 @@ impl Auth {
         Ok(Bearer { actor, expires_at })
     }
 
+    /// Whether an access token that is not good was good until it ran out: no sign of an attack.
+    #[must_use]
+    pub fn has_run_out(&self, access_token: &str) -> bool {
+        let claims = self.access.verify(access_token, DateTime::<Utc>::MIN_UTC);
+        claims.is_some_and(|claims| claims.exp <= self.clock.now().timestamp())
+    }
+
     /// Whether somebody who was let in may still be here: for streams, before each event.
     ///
     /// # Errors
@@ -239,11 +258,13 @@ impl Auth {
         user::Entity::find_by_id(actor.user_id()?).one(&self.db).await?.ok_or(Error::Unauthenticated)
     }
 
-    async fn new_row(&self, new: NewUser, now: DateTime<Utc>) -> Result<user::ActiveModel> {
+    async fn new_row(&self, new: NewUser, origin: &Origin, now: DateTime<Utc>) -> Result<user::ActiveModel> {
         let email = valid_email(&new.email)?;
         let full_name = valid_name(&new.full_name)?;
         let timezone = valid_timezone(new.timezone.as_deref())?;
         password::check(&new.password, &[&email, &full_name])?;
+        // Not before: whoever mistypes their way through the rules above costs nothing, and has not signed up yet.
+        self.limits.sign_up(origin).await?;
         Ok(user::ActiveModel {
             id: Set(Uuid::now_v7()),
             email: Set(email),
