@@ -1,6 +1,7 @@
 //! The edge: routes, what every answer carries, and shutdown.
 
 pub mod bearer;
+pub mod client_address;
 pub mod graphiql;
 pub mod guard;
 pub mod health;
@@ -31,6 +32,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use self::bearer::Bearers;
+use self::client_address::ClientAddress;
 use self::guard::DocumentLimits;
 use self::seam::{GraphqlState, Limits, RequestMeta};
 use crate::app::App;
@@ -39,6 +41,27 @@ use crate::graphql;
 /// How far a body may go beyond the largest file: the upload refuses by itself, and more kindly, what is too large
 /// for it; this is for what is absurd.
 const ABSURD: u64 = 16;
+
+const BY_DEFAULT: [(HeaderName, &str); 2] = [
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+const ALWAYS: [(HeaderName, &str); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    // Scripts of listed origins read answers all the same: that is what CORS is for.
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), display-capture=(), geolocation=(), microphone=()",
+    ),
+];
+
+/// For a year.
+const HTTPS_ONLY: &str = "max-age=31536000; includeSubDomains";
 
 /// A server that listens but does not answer yet.
 pub struct Server {
@@ -137,28 +160,36 @@ async fn accompany(
     next: Next,
 ) -> Response {
     let started = std::time::Instant::now();
-    let meta = meta(peer.ip(), request.headers());
+    let client = ClientAddress::of(peer.ip(), request.headers(), &app.config.http.trusted_proxies);
+    let meta = meta(client.ip, request.headers());
     let request_id = meta.request_id.clone();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(meta);
+    request.extensions_mut().insert(client);
     // At `error`, so that it is there at every level: whoever looks for a request's id finds all of its lines.
     let span = tracing::error_span!("request", request_id);
     let mut response = next.run(request).instrument(span).await;
     let headers = response.headers_mut();
     set(headers, HeaderName::from_static("x-request-id"), &request_id);
-    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
-        set(headers, header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
-    }
-    set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(headers, header::REFERRER_POLICY, "no-referrer");
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        set(headers, header::CACHE_CONTROL, "no-store");
-    }
+    protect(headers, client.https);
     let (status, seconds) = (response.status().as_u16(), started.elapsed().as_secs_f64());
     metrics::histogram!("http_request_seconds", "status" => status.to_string()).record(seconds);
     tracing::debug!(%method, path, status, seconds, request_id, "request");
     drop(app);
     response
+}
+
+/// What browsers are told not to do with an answer. A page may have a policy of its own.
+fn protect(headers: &mut HeaderMap, https: bool) {
+    for (name, value) in BY_DEFAULT {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    for (name, value) in ALWAYS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if https {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_ONLY));
+    }
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
@@ -192,5 +223,8 @@ fn cors(origins: &[String]) -> CorsLayer {
             HeaderName::from_static("apollo-require-preflight"),
             HeaderName::from_static("x-request-id"),
         ])
-        .expose_headers([HeaderName::from_static("x-request-id"), header::RETRY_AFTER])
+        .expose_headers([
+            HeaderName::from_static("x-request-id"),
+            header::RETRY_AFTER,
+        ])
 }
