@@ -1,6 +1,7 @@
 //! The edge: routes, what every answer carries, and shutdown.
 
 pub mod bearer;
+pub mod budget;
 pub mod client_address;
 pub mod graphiql;
 pub mod guard;
@@ -226,5 +227,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         .expose_headers([
             HeaderName::from_static("x-request-id"),
             header::RETRY_AFTER,
+            budget::RATE_LIMIT,
+            budget::RATE_LIMIT_POLICY,
         ])
 }
