@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use sea_orm::{DatabaseBackend, DatabaseConnection, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, Statement};
 use sha2::{Digest, Sha256};
 
 use super::network;
@@ -105,7 +105,7 @@ impl RateLimits {
         let Some(near) = near else { return Ok(false) };
         let values = [email.into(), near.to_string().into()];
         let query = Statement::from_sql_and_values(DatabaseBackend::Postgres, FAMILIAR, values);
-        let row = sea_orm::ConnectionTrait::query_one_raw(&self.db, query).await?;
+        let row = self.db.query_one_raw(query).await?;
         row.map_or(Ok(false), |row| row.try_get("", "familiar"))
     }
 

@@ -24,6 +24,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Redirect, Response};
 use axum::routing::get;
+use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -37,6 +38,7 @@ use self::client_address::ClientAddress;
 use self::guard::DocumentLimits;
 use self::seam::{GraphqlState, Limits, RequestMeta};
 use crate::app::App;
+use crate::config::HttpConfig;
 use crate::graphql;
 
 /// How far a body may go beyond the largest file: the upload refuses by itself, and more kindly, what is too large
@@ -131,14 +133,21 @@ fn router(app: &Arc<App>, metrics: Option<PrometheusHandle>, sockets: TaskTracke
         shutdown: app.stop.clone(),
         sockets,
     };
-    Router::new()
+    let routes = Router::new()
         .route("/", get(ping).with_state(http.graphiql))
         .merge(self::http::routes(state))
         .merge(health::routes(app.clone(), metrics))
-        .merge(graphiql::routes(http.graphiql))
+        .merge(graphiql::routes(http.graphiql));
+    wrapped(routes, http)
+}
+
+/// Routes with all that goes around them; outermost what every answer gets, also that of a panic.
+fn wrapped(routes: Router, http: &HttpConfig) -> Router {
+    let trusted: Arc<[IpNet]> = http.trusted_proxies.clone().into();
+    routes
         .layer(cors(&http.cors_allowed_origins))
         .layer(CatchPanicLayer::new())
-        .layer(middleware::from_fn_with_state(app.clone(), accompany))
+        .layer(middleware::from_fn_with_state(trusted, accompany))
 }
 
 /// Where a browser is sent to the playground, and a machine gets a sign of life.
@@ -155,13 +164,13 @@ async fn ping(State(graphiql): State<bool>, headers: HeaderMap) -> Response {
 
 /// Gives every request an id, a log line and what the transports know of it; and every answer its headers.
 async fn accompany(
-    State(app): State<Arc<App>>,
+    State(trusted): State<Arc<[IpNet]>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let started = std::time::Instant::now();
-    let client = ClientAddress::of(peer.ip(), request.headers(), &app.config.http.trusted_proxies);
+    let client = ClientAddress::of(peer.ip(), request.headers(), &trusted);
     let meta = meta(client.ip, request.headers());
     let request_id = meta.request_id.clone();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -176,7 +185,6 @@ async fn accompany(
     let (status, seconds) = (response.status().as_u16(), started.elapsed().as_secs_f64());
     metrics::histogram!("http_request_seconds", "status" => status.to_string()).record(seconds);
     tracing::debug!(%method, path, status, seconds, request_id, "request");
-    drop(app);
     response
 }
 
@@ -230,4 +238,31 @@ fn cors(origins: &[String]) -> CorsLayer {
             budget::RATE_LIMIT,
             budget::RATE_LIMIT_POLICY,
         ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use axum::body::Body;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn the_answer_of_a_panic_is_protected_and_tells_nothing() {
+        let config = Config::from_vars(HashMap::new()).unwrap();
+        let panics = get(async || -> () { panic!("a secret") });
+        let routes = wrapped(Router::new().route("/", panics), &config.http);
+        let peer = ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 4711)));
+        let request = Request::builder().extension(peer).body(Body::empty()).unwrap();
+        let answer = routes.oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), 500);
+        for name in ["content-security-policy", "x-content-type-options", "x-frame-options", "x-request-id"] {
+            assert!(answer.headers().contains_key(name), "{name}");
+        }
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 10).await.unwrap();
+        assert!(!String::from_utf8_lossy(&body).contains("secret"));
+    }
 }
