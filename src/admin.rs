@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use chrono_tz::Tz;
 
+use crate::auth::rate_limit::RateLimits;
 use crate::auth::{Auth, NewUser};
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -54,7 +55,9 @@ pub async fn create_user(config: &Config, wanted: CreateUser) -> anyhow::Result<
 
 async fn insert(database: &Database, config: &Config, new: NewUser) -> anyhow::Result<user::Model> {
     database.migrate().await?;
-    let auth = Auth::new(database.connection(), Arc::new(SystemClock), &config.auth)?;
+    let (db, clock) = (database.connection(), Arc::new(SystemClock));
+    let limits = RateLimits::new(db.clone(), clock.clone(), config.limits);
+    let auth = Auth::new(db, clock, limits, &config.auth)?;
     let email = new.email.clone();
     auth.create_user(new).await.map_err(|error| match error {
         Error::User(error) if error.code == Code::AlreadyExists => {

@@ -11,6 +11,7 @@ use crate::ai::openai::{OpenAiExtractor, OpenAiSettings, OpenAiTranscriber};
 use crate::ai::{NoteExtractor, Transcriber};
 use crate::auth::Auth;
 use crate::auth::invitation::Invitations;
+use crate::auth::rate_limit::RateLimits;
 use crate::clock::Clock;
 use crate::config::{AiConfig, Config, OpenAiConfig};
 use crate::database::Database;
@@ -39,6 +40,8 @@ pub struct App {
     pub auth: Auth,
     /// Ties between patients' accounts and records.
     pub invitations: Invitations,
+    /// How often may be tried, across processes.
+    pub limits: RateLimits,
     /// Patient records.
     pub patients: Patients,
     /// Sessions, for reading.
@@ -87,10 +90,12 @@ impl App {
             clock: clock.clone(),
             limits: config.upload.clone(),
         };
+        let limits = RateLimits::new(db.clone(), clock.clone(), config.limits);
         let providers = Providers::new(&config.ai)?;
         let app = Arc::new(Self {
-            auth: Auth::new(db.clone(), clock.clone(), &config.auth)?,
+            auth: Auth::new(db.clone(), clock.clone(), limits.clone(), &config.auth)?,
             invitations: Invitations::new(db.clone(), clock.clone()),
+            limits,
             patients: Patients::new(db.clone(), clock.clone()),
             sessions: Sessions::new(db.clone()),
             releases: Releases::new(db.clone(), clock.clone()),

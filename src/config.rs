@@ -9,7 +9,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
+
+pub use self::rate::Rate;
+
+mod rate;
 
 /// What the libraries below us have to say at `info` is for their authors.
 const QUIET: &str = "info,apalis_core=warn,sea_orm_migration=warn,sqlx=warn,symphonia=warn";
@@ -27,6 +32,8 @@ pub struct ConfigError {
 pub struct Config {
     /// Where the server listens.
     pub http: HttpConfig,
+    /// How often things may be asked for.
+    pub limits: LimitsConfig,
     /// Where rows are kept.
     pub database: DatabaseConfig,
     /// Where files are kept.
@@ -50,6 +57,8 @@ pub struct HttpConfig {
     pub address: SocketAddr,
     /// `CORS_ALLOWED_ORIGINS`, comma separated.
     pub cors_allowed_origins: Vec<String>,
+    /// `TRUSTED_PROXIES`, comma separated: whose word on a client's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
     /// `OPS_TOKEN`: opens `/metrics` and the details of `/health` to others than this machine.
     pub ops_token: Option<SecretString>,
     /// `GRAPHIQL`: whether `/graphiql` is served.
@@ -58,6 +67,19 @@ pub struct HttpConfig {
     pub introspection: bool,
     /// `SHUTDOWN_TIMEOUT_SECONDS`: how long requests and jobs may go on after a signal.
     pub shutdown_timeout: Duration,
+}
+
+/// How often things may be asked for; `off` is no limit.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitsConfig {
+    /// `RATE_LIMIT_LOGIN`: log-ins of one address, and of one account from one network.
+    pub log_in: Option<Rate>,
+    /// `RATE_LIMIT_SIGNUP`: sign-ups of one address.
+    pub sign_up: Option<Rate>,
+    /// `RATE_LIMIT_EXPORTS`: exports of one user.
+    pub exports: Option<Rate>,
+    /// `RATE_LIMIT_REQUESTS`: root fields of one user, or of one address where nobody is logged in; in each process.
+    pub requests: Option<Rate>,
 }
 
 /// Where rows are kept.
@@ -200,10 +222,17 @@ impl Config {
                     vars.parse("PORT", "8000", "a port, 0 to 65535")?,
                 ),
                 cors_allowed_origins: vars.origins("CORS_ALLOWED_ORIGINS")?,
+                trusted_proxies: vars.networks("TRUSTED_PROXIES")?,
                 ops_token: vars.secret("OPS_TOKEN"),
                 graphiql: vars.parse("GRAPHIQL", "true", "true or false")?,
                 introspection: vars.parse("INTROSPECTION", "true", "true or false")?,
                 shutdown_timeout: vars.seconds("SHUTDOWN_TIMEOUT_SECONDS", "20")?,
+            },
+            limits: LimitsConfig {
+                log_in: vars.rate("RATE_LIMIT_LOGIN", "5/1m")?,
+                sign_up: vars.rate("RATE_LIMIT_SIGNUP", "3/1h")?,
+                exports: vars.rate("RATE_LIMIT_EXPORTS", "20/1h")?,
+                requests: vars.rate("RATE_LIMIT_REQUESTS", "100/1m")?,
             },
             database: DatabaseConfig {
                 url: vars.secret("DATABASE_URL"),
@@ -333,6 +362,26 @@ impl Vars {
             })
     }
 
+    /// Comma separated; each an address, or a network such as 10.0.0.0/8.
+    fn networks(&self, variable: &'static str) -> Result<Vec<IpNet>, ConfigError> {
+        let networks =
+            self.get(variable).unwrap_or_default().split(',').map(str::trim).filter(|s| !s.is_empty());
+        let parse = |text: &str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        networks
+            .map(|text| {
+                let problem = format!("expected addresses or networks such as 10.0.0.0/8, found {text:?}");
+                parse(text).map_err(|_| ConfigError { variable, problem })
+            })
+            .collect()
+    }
+
+    fn rate(&self, variable: &'static str, default: &str) -> Result<Option<Rate>, ConfigError> {
+        if self.get(variable) == Some("off") {
+            return Ok(None);
+        }
+        self.parse(variable, default, "off, or a rate such as 5/1m (units s, m, h, d)").map(Some)
+    }
+
     fn secret(&self, variable: &str) -> Option<SecretString> {
         self.get(variable).map(SecretString::from)
     }
@@ -421,6 +470,12 @@ mod tests {
             ("PORT", "eighty"),
             ("CORS_ALLOWED_ORIGINS", "https://app.example.com, app.example.org"),
             ("HOST", "nowhere"),
+            ("TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
+            ("TRUSTED_PROXIES", "10.0.0.0/33"),
+            ("RATE_LIMIT_LOGIN", "five"),
+            ("RATE_LIMIT_SIGNUP", "0/1h"),
+            ("RATE_LIMIT_EXPORTS", "20/h"),
+            ("RATE_LIMIT_REQUESTS", "100/2y"),
             ("MAX_UPLOAD_MB", "0"),
             ("JWT_SECRET", "short"),
             ("JWT_PREVIOUS_SECRETS", "0123456789abcdef0123456789abcdef,short"),
@@ -436,6 +491,21 @@ mod tests {
             let error = config(&[(variable, value)]).expect_err(variable).to_string();
             assert!(error.starts_with(variable), "{error}");
         }
+    }
+
+    #[test]
+    fn limits_can_be_set_and_switched_off() {
+        let config = config(&[("RATE_LIMIT_LOGIN", "off"), ("RATE_LIMIT_SIGNUP", "7/30s")]).expect("good");
+        assert_eq!(config.limits.log_in, None);
+        assert_eq!(config.limits.sign_up.map(|rate| rate.window.as_secs()), Some(30));
+        assert_eq!(config.limits.requests.map(|rate| rate.count.get()), Some(100));
+    }
+
+    #[test]
+    fn trusted_proxies_are_addresses_and_networks() {
+        let config = config(&[("TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8,::1")]).expect("good");
+        let shown: Vec<_> = config.http.trusted_proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["127.0.0.1/32", "10.0.0.0/8", "::1/128"]);
     }
 
     #[test]

@@ -53,6 +53,7 @@ mod m09_idempotency_keys;
 mod m10_audit_events;
 mod m11_queue_wake_up;
 mod m13_patient_invitations;
+mod m14_rate_limits;
 mod m16_summary_releases;
 
 /// Applies and reverts the changes, in order.
@@ -74,6 +75,7 @@ impl MigratorTrait for Migrator {
             Box::new(m10_audit_events::Change),
             Box::new(m11_queue_wake_up::Change),
             Box::new(m13_patient_invitations::Change),
+            Box::new(m14_rate_limits::Change),
             Box::new(m16_summary_releases::Change),
         ]
     }

@@ -18,7 +18,7 @@ impl Auth {
     /// `INVALID_INPUT`, `WEAK_PASSWORD`, `ALREADY_EXISTS`.
     pub async fn create_user(&self, new: NewUser) -> Result<user::Model> {
         let now = self.clock.now();
-        let user = self.new_row(new, now).await?;
+        let user = self.new_row(checked(new)?, now).await?;
         let txn = self.db.begin().await?;
         let user = insert(&txn, user).await?;
         let job = "command line";
@@ -34,25 +34,39 @@ impl Auth {
         Ok(user)
     }
 
-    /// The row of a new account, when all that is known of it is good.
-    pub(super) async fn new_row(&self, new: NewUser, now: DateTime<Utc>) -> Result<user::ActiveModel> {
-        let email = email::normal(&new.email)?;
-        let full_name = valid_name(&new.full_name)?;
-        let timezone = valid_timezone(new.timezone.as_deref())?;
-        password::check(&new.password, &email, &full_name)?;
+    /// The row of a new account.
+    pub(super) async fn new_row(&self, account: Checked, now: DateTime<Utc>) -> Result<user::ActiveModel> {
         Ok(user::ActiveModel {
             id: Set(Uuid::now_v7()),
-            email: Set(email),
-            hashed_password: Set(self.passwords.hash(new.password).await?),
-            full_name: Set(full_name),
-            role: Set(new.role),
-            timezone: Set(timezone),
+            email: Set(account.email),
+            hashed_password: Set(self.passwords.hash(account.password).await?),
+            full_name: Set(account.full_name),
+            role: Set(account.role),
+            timezone: Set(account.timezone),
             is_active: Set(true),
             last_login_at: Set(None),
             created_at: Set(now),
             updated_at: Set(now),
         })
     }
+}
+
+/// An account whose every part is good.
+pub(super) struct Checked {
+    email: String,
+    password: String,
+    full_name: String,
+    role: user::Role,
+    timezone: String,
+}
+
+/// Holds a new account against the rules.
+pub(super) fn checked(new: NewUser) -> Result<Checked, UserError> {
+    let email = email::normal(&new.email)?;
+    let full_name = valid_name(&new.full_name)?;
+    let timezone = valid_timezone(new.timezone.as_deref())?;
+    password::check(&new.password, &email, &full_name)?;
+    Ok(Checked { email, password: new.password, full_name, role: new.role, timezone })
 }
 
 /// Adds an account.

@@ -5,9 +5,12 @@ mod accounts;
 pub mod email;
 pub mod invitation;
 mod log_ins;
+pub mod network;
 pub mod password;
 pub mod presence;
+pub mod rate_limit;
 pub mod refresh_token;
+pub mod sliding_window;
 pub mod typed_code;
 mod users;
 
@@ -24,6 +27,7 @@ use uuid::Uuid;
 use self::access_token::{AccessTokens, Claims};
 use self::password::Passwords;
 use self::presence::{Attendance, Presence};
+use self::rate_limit::RateLimits;
 use self::refresh_token::{LogIn, RefreshTokens, Rotation};
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
@@ -42,6 +46,7 @@ pub struct Auth {
     refresh: RefreshTokens,
     /// Who is here.
     pub presence: Presence,
+    limits: RateLimits,
 }
 
 /// Who wants an account.
@@ -92,12 +97,18 @@ impl Auth {
     ///
     /// # Errors
     /// When no key can be read or kept.
-    pub fn new(db: DatabaseConnection, clock: Arc<dyn Clock>, config: &AuthConfig) -> anyhow::Result<Self> {
+    pub fn new(
+        db: DatabaseConnection,
+        clock: Arc<dyn Clock>,
+        limits: RateLimits,
+        config: &AuthConfig,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             access: AccessTokens::new(config)?,
             refresh: RefreshTokens::new(config.refresh_token_ttl),
             passwords: Passwords::new(),
             presence: Presence::new(),
+            limits,
             db,
             clock,
         })
@@ -107,7 +118,7 @@ impl Auth {
     ///
     /// # Errors
     /// `INVALID_INPUT`, `WEAK_PASSWORD`, `FORBIDDEN_ROLE`, `ALREADY_EXISTS`; `INVALID_TOKEN` for an invitation code that is
-    /// no longer good: no account is made then.
+    /// no longer good: no account is made then; [`Error::RateLimited`].
     pub async fn sign_up(&self, mut new: NewUser, origin: &Origin) -> Result<Tokens> {
         if new.role == Role::Admin {
             let message = "Nobody can sign up as an admin. Sign up as THERAPIST or PATIENT.";
@@ -115,7 +126,10 @@ impl Auth {
         }
         let invitation_code = invitation::code_for(new.role, new.invitation_code.take())?;
         let now = self.clock.now();
-        let user = user::ActiveModel { last_login_at: Set(Some(now)), ..self.new_row(new, now).await? };
+        let account = accounts::checked(new)?;
+        // Not before: whoever mistypes their way through the rules costs nothing, and has not signed up yet.
+        self.limits.sign_up(origin).await?;
+        let user = user::ActiveModel { last_login_at: Set(Some(now)), ..self.new_row(account, now).await? };
         let txn = self.db.begin().await?;
         let user = accounts::insert(&txn, user).await?;
         let tokens = self.open(&txn, user, origin, "user.sign_up").await?;
@@ -132,8 +146,9 @@ impl Auth {
     /// Logs in. Unknown e-mail, wrong password and deactivated user get the same answer after the same work.
     ///
     /// # Errors
-    /// `INVALID_CREDENTIALS`.
+    /// `INVALID_CREDENTIALS`; [`Error::RateLimited`].
     pub async fn log_in(&self, email: &str, password: &str, origin: &Origin) -> Result<Tokens> {
+        self.limits.log_in(&email.trim().to_lowercase(), origin).await?;
         let email = email::normal(email).ok();
         loop {
             let user = match &email {
@@ -239,6 +254,13 @@ impl Auth {
         let actor = Actor::User { id: user.id, role: user.role, auth_session: claims.sid };
         let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or(Error::Unauthenticated)?;
         Ok(Bearer { actor, expires_at, attendance })
+    }
+
+    /// Whether an access token that is not good was good until it ran out: no sign of an attack.
+    #[must_use]
+    pub fn has_run_out(&self, access_token: &str) -> bool {
+        let claims = self.access.verify(access_token, DateTime::<Utc>::MIN_UTC);
+        claims.is_some_and(|claims| claims.exp <= self.clock.now().timestamp())
     }
 
     /// Whether somebody who was let in may still be here: for streams, before each event.

@@ -1,23 +1,52 @@
 //! From the `Authorization` header to an actor.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::seam::{AuthRefusal, Authenticated, Authenticator, RequestMeta};
+use super::budget::{Balance, Budgets, Overdraft, Spender};
+use super::seam::{AuthRefusal, Authenticated, Authenticator, Budget, RequestMeta};
 use crate::actor::{Actor, Origin};
 use crate::app::App;
+use crate::audit::{self, Witness};
 use crate::auth::presence::Attendance;
 use crate::error::Error;
 use crate::graphql::context::Asker;
 
 /// Knows who holds which access token.
-pub(super) struct Bearers(Arc<App>);
+pub(super) struct Bearers {
+    app: Arc<App>,
+    budgets: Arc<Budgets>,
+}
 
 impl Bearers {
     pub(super) fn new(app: Arc<App>) -> Self {
-        Self(app)
+        let budgets = Arc::new(Budgets::new(app.config.limits.requests, &app.clock));
+        budgets.keep_small(&app.stop);
+        Self { app, budgets }
+    }
+
+    fn purse(&self, actor: Actor, meta: &RequestMeta) -> Purse {
+        let spender = match actor {
+            Actor::User { id, .. } => Spender::User(id),
+            _ => Spender::at(meta.ip),
+        };
+        Purse { app: self.app.clone(), budgets: self.budgets.clone(), spender, actor, origin: origin(meta) }
+    }
+
+    /// A token that is not good costs as much as an operation would, so that guessing is slow; and is reported, unless
+    /// all that is wrong with it is its age.
+    async fn refuse(&self, token: Option<&str>, meta: &RequestMeta) -> AuthRefusal {
+        let purse = self.purse(Actor::Anonymous, meta);
+        if !token.is_some_and(|token| self.app.auth.has_run_out(token)) {
+            purse.report("token.refused").await;
+        }
+        match purse.spend(NonZeroU32::MIN).await {
+            Ok(_) => AuthRefusal::Unauthenticated,
+            Err(overdraft) => AuthRefusal::RateLimited(overdraft),
+        }
     }
 }
 
@@ -31,34 +60,70 @@ impl Authenticator for Bearers {
         let (actor, expires_at, attendance) = match authorization {
             None => (Actor::Anonymous, None, None),
             Some(value) => {
-                let bearer = self.0.auth.bearer(token(value)?).await.map_err(refusal)?;
-                (bearer.actor, Some(bearer.expires_at), Some(bearer.attendance))
+                let Some(token) = token(value) else { return Err(self.refuse(None, meta).await) };
+                match self.app.auth.bearer(token).await {
+                    Ok(bearer) => (bearer.actor, Some(bearer.expires_at), Some(bearer.attendance)),
+                    Err(Error::Unauthenticated) => return Err(self.refuse(Some(token), meta).await),
+                    Err(error) => {
+                        tracing::error!(?error, "a token could not be checked");
+                        return Err(AuthRefusal::Unavailable);
+                    }
+                }
             }
         };
         let revoked = attendance.as_ref().map_or_else(CancellationToken::new, Attendance::ended);
         let known = actor != Actor::Anonymous;
-        let origin = Origin {
-            request_id: meta.request_id.clone(),
-            ip: Some(meta.ip.to_string()),
-            user_agent: meta.user_agent.clone(),
-        };
-        let asker = Arc::new(Asker::new(self.0.clone(), actor, origin));
+        let budget = Arc::new(self.purse(actor.clone(), meta));
+        let asker = Arc::new(Asker::new(self.app.clone(), actor, origin(meta)));
         let attach = Arc::new(move |request| asker.attach(request));
-        Ok(Authenticated { attach, expires_at, revoked, attendance, known })
+        Ok(Authenticated { attach, budget, expires_at, revoked, attendance, known })
     }
 }
 
-fn token(authorization: &str) -> Result<&str, AuthRefusal> {
-    let (scheme, token) = authorization.split_once(' ').ok_or(AuthRefusal::Unauthenticated)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(AuthRefusal::Unauthenticated) }
+/// What somebody pays from.
+struct Purse {
+    app: Arc<App>,
+    budgets: Arc<Budgets>,
+    spender: Spender,
+    actor: Actor,
+    origin: Origin,
 }
 
-fn refusal(error: Error) -> AuthRefusal {
-    match error {
-        Error::Unauthenticated => AuthRefusal::Unauthenticated,
-        other => {
-            tracing::error!(error = ?other, "a token could not be checked");
-            AuthRefusal::Unavailable
+#[async_trait]
+impl Budget for Purse {
+    async fn spend(&self, root_fields: NonZeroU32) -> Result<Option<Balance>, Overdraft> {
+        let spent = self.budgets.spend(self.spender, root_fields);
+        if spent.is_err() {
+            self.report("rate_limit.requests").await;
+        }
+        spent
+    }
+}
+
+impl Purse {
+    /// Writes into the audit trail what was refused, once a window. What is refused stays so where that fails.
+    async fn report(&self, action: &'static str) {
+        if !self.budgets.is_news(action, self.spender) {
+            return;
+        }
+        let witness = Witness { actor: &self.actor, origin: &self.origin, at: self.app.clock.now() };
+        let subject_type = action.split('.').next().unwrap_or(action);
+        let event = audit::Event { action, subject_type, refused: true, ..Default::default() };
+        if let Err(error) = audit::record(&self.app.db, witness, event).await {
+            tracing::error!(?error, action, "a refusal was not written into the audit trail");
         }
     }
+}
+
+fn origin(meta: &RequestMeta) -> Origin {
+    Origin {
+        request_id: meta.request_id.clone(),
+        ip: Some(meta.ip.to_string()),
+        user_agent: meta.user_agent.clone(),
+    }
+}
+
+fn token(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -5,10 +5,12 @@
 //! text in one iterative pass, then at the parsed document with every fragment measured once.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
+use async_graphql::Positioned;
 use async_graphql::Request;
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, OperationType, Selection, SelectionSet,
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
 };
 
 use super::reply::{Refusal, code};
@@ -55,7 +57,50 @@ pub fn admit(request: &mut Request, limits: &DocumentLimits) -> Result<Operation
     let name = request.operation_name.clone();
     let document = request.parsed_query().map_err(|error| syntax(&error.message))?;
     check_document(document, limits)?;
-    operation_type(document, name.as_deref())
+    Ok(chosen(document, name.as_deref())?.node.ty)
+}
+
+/// How many fields the chosen operation of an admitted request asks of its root: each alias counts, and so does what a
+/// directive may skip.
+///
+/// # Errors
+/// As [`admit`].
+pub fn root_fields(request: &mut Request) -> Result<NonZeroU32, Refusal> {
+    let name = request.operation_name.clone();
+    let document = request.parsed_query().map_err(|error| syntax(&error.message))?;
+    let operation = chosen(document, name.as_deref())?;
+    let mut roots = Roots { document, known: HashMap::new() };
+    let fields = roots.selection_set(&operation.node.selection_set.node);
+    Ok(NonZeroU32::new(fields).unwrap_or(NonZeroU32::MIN))
+}
+
+/// Counts fields at the root. Fragments are known to hold no cycle, and to nest within bounds.
+struct Roots<'a> {
+    document: &'a ExecutableDocument,
+    known: HashMap<&'a str, u32>,
+}
+
+impl<'a> Roots<'a> {
+    fn selection_set(&mut self, set: &'a SelectionSet) -> u32 {
+        set.items.iter().fold(0, |sum, selection| {
+            let fields = match &selection.node {
+                Selection::Field(_) => 1,
+                Selection::InlineFragment(fragment) => self.selection_set(&fragment.node.selection_set.node),
+                Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node),
+            };
+            sum.saturating_add(fields)
+        })
+    }
+
+    fn fragment(&mut self, name: &'a str) -> u32 {
+        if let Some(fields) = self.known.get(name) {
+            return *fields;
+        }
+        let fragment = self.document.fragments.get(name);
+        let fields = fragment.map_or(0, |fragment| self.selection_set(&fragment.node.selection_set.node));
+        self.known.insert(name, fields);
+        fields
+    }
 }
 
 /// Checks the text of a document, before anything recursive sees it.
@@ -277,8 +322,11 @@ impl<'a> Expansion<'a> {
     }
 }
 
-/// The type of the operation that `name` chooses, by the specification's rules.
-fn operation_type(document: &ExecutableDocument, name: Option<&str>) -> Result<OperationType, Refusal> {
+/// The operation that `name` chooses, by the specification's rules.
+fn chosen<'a>(
+    document: &'a ExecutableDocument,
+    name: Option<&str>,
+) -> Result<&'a Positioned<OperationDefinition>, Refusal> {
     let chosen = match (&document.operations, name) {
         (DocumentOperations::Single(operation), None) => Some(operation),
         (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name),
@@ -288,7 +336,7 @@ fn operation_type(document: &ExecutableDocument, name: Option<&str>) -> Result<O
         _ => None,
     };
     let message = "`operationName` must name one of the document's operations.";
-    Ok(chosen.ok_or_else(|| Refusal::document(code::BAD_REQUEST, message))?.node.ty)
+    chosen.ok_or_else(|| Refusal::document(code::BAD_REQUEST, message))
 }
 
 #[cfg(test)]

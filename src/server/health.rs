@@ -1,19 +1,22 @@
 //! Signs of life for operators, balancers and Prometheus.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
 
+use super::client_address::ClientAddress;
 use crate::app::App;
 use crate::queue::lease::{self, Depth};
 
@@ -24,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 struct Ops {
     app: Arc<App>,
     metrics: Option<PrometheusHandle>,
+    inspector: Arc<Inspector>,
 }
 
 pub(super) fn routes(app: Arc<App>, metrics: Option<PrometheusHandle>) -> Router {
@@ -32,18 +36,18 @@ pub(super) fn routes(app: Arc<App>, metrics: Option<PrometheusHandle>) -> Router
         .route("/health/live", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(render))
-        .with_state(Ops { app, metrics })
+        .with_state(Ops { app, metrics, inspector: Arc::default() })
 }
 
 /// Whether the server can serve; with details of its parts for operators.
 async fn health(
     State(ops): State<Ops>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(client): Extension<ClientAddress>,
     headers: HeaderMap,
 ) -> Response {
-    let parts = Parts::look(&ops.app).await;
+    let parts = ops.inspector.look(&ops.app).await;
     let mut body = json!({ "status": if parts.able() { "ok" } else { "unavailable" } });
-    if ops.admits(peer, &headers) {
+    if ops.admits(client, &headers) {
         body["parts"] = parts.details(&ops.app);
     }
     (parts.code(), Json(body)).into_response()
@@ -51,7 +55,7 @@ async fn health(
 
 /// Whether a balancer should send requests here: not while stopping.
 async fn ready(State(ops): State<Ops>) -> Response {
-    let parts = Parts::look(&ops.app).await;
+    let parts = ops.inspector.look(&ops.app).await;
     if ops.app.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "stopping" }))).into_response();
     }
@@ -60,10 +64,10 @@ async fn ready(State(ops): State<Ops>) -> Response {
 
 async fn render(
     State(ops): State<Ops>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(client): Extension<ClientAddress>,
     headers: HeaderMap,
 ) -> Response {
-    let (true, Some(metrics)) = (ops.admits(peer, &headers), &ops.metrics) else {
+    let (true, Some(metrics)) = (ops.admits(client, &headers), &ops.metrics) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     if let Ok(Ok(depth)) = tokio::time::timeout(PATIENCE, lease::depth(ops.app.pool())).await {
@@ -81,19 +85,49 @@ fn set_gauges(depth: &Depth) {
 }
 
 impl Ops {
-    fn admits(&self, peer: SocketAddr, headers: &HeaderMap) -> bool {
-        is_operator(peer.ip(), headers, self.app.config.http.ops_token.as_ref())
+    fn admits(&self, client: ClientAddress, headers: &HeaderMap) -> bool {
+        is_operator(client.local, headers, self.app.config.http.ops_token.as_ref())
     }
 }
 
 /// This machine, or somebody with `OPS_TOKEN`.
-fn is_operator(peer: IpAddr, headers: &HeaderMap, token: Option<&SecretString>) -> bool {
+fn is_operator(local: bool, headers: &HeaderMap, token: Option<&SecretString>) -> bool {
     let bearer =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let knows = |(bearer, token): (&str, &SecretString)| {
         bool::from(bearer.as_bytes().ct_eq(token.expose_secret().as_bytes()))
     };
-    peer.is_loopback() || bearer.zip(token).is_some_and(knows)
+    local || bearer.zip(token).is_some_and(knows)
+}
+
+/// Looks at one time only once, however many ask: everybody may, and a look costs a connection and a write.
+struct Inspector {
+    looking: Mutex<Option<Shared<BoxFuture<'static, Arc<Parts>>>>>,
+    /// A store that hangs holds one thread, not one for every look.
+    store: Arc<Semaphore>,
+}
+
+impl Default for Inspector {
+    fn default() -> Self {
+        Self { looking: Mutex::default(), store: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+impl Inspector {
+    /// What the others who ask at this moment see, too.
+    fn look(&self, app: &Arc<App>) -> Shared<BoxFuture<'static, Arc<Parts>>> {
+        let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        match looking.as_ref().filter(|look| look.peek().is_none()) {
+            Some(look) => look.clone(),
+            None => {
+                let (app, store) = (app.clone(), self.store.clone());
+                let look = async move { Arc::new(Parts::look(&app, store).await) }.boxed().shared();
+                // Goes on when those who asked have left, so that nobody finds half a look of long ago.
+                tokio::spawn(look.clone());
+                looking.insert(look).clone()
+            }
+        }
+    }
 }
 
 /// What the server stands on.
@@ -103,7 +137,7 @@ struct Parts {
 }
 
 impl Parts {
-    async fn look(app: &App) -> Self {
+    async fn look(app: &App, store: Arc<Semaphore>) -> Self {
         let queue = match tokio::time::timeout(PATIENCE, lease::depth(app.pool())).await {
             Ok(depth) => depth.map_err(|error| {
                 tracing::warn!(%error, "the database does not answer");
@@ -112,9 +146,17 @@ impl Parts {
             Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
         };
         let storage = app.storage.clone();
-        let checked = tokio::task::spawn_blocking(move || storage.check());
+        let checked = async move {
+            let turn = store.acquire_owned().await?;
+            let check = tokio::task::spawn_blocking(move || {
+                let checked = storage.check();
+                drop(turn);
+                checked
+            });
+            anyhow::Ok(check.await??)
+        };
         let storage = match tokio::time::timeout(PATIENCE, checked).await {
-            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(())) => Ok(()),
             _ => Err("cannot be written to".to_owned()),
         };
         Self { queue, storage }
@@ -154,38 +196,35 @@ mod tests {
 
     use super::*;
 
-    const STRANGER: &str = "192.0.2.1";
-
-    fn is_operator_with(peer: &str, authorization: Option<&'static str>, token: Option<&str>) -> bool {
+    fn is_operator_with(local: bool, authorization: Option<&'static str>, token: Option<&str>) -> bool {
         let headers = authorization
             .map(|value| (header::AUTHORIZATION, HeaderValue::from_static(value)))
             .into_iter()
             .collect();
         let token = token.map(SecretString::from);
-        is_operator(peer.parse().expect("an address"), &headers, token.as_ref())
+        is_operator(local, &headers, token.as_ref())
     }
 
     #[test]
     fn this_machine_is_an_operator() {
-        for peer in ["127.0.0.1", "127.8.9.1", "::1"] {
-            assert!(is_operator_with(peer, None, Some("token")), "{peer}");
-        }
+        assert!(is_operator_with(true, None, Some("token")));
+        assert!(is_operator_with(true, Some("Bearer wrong"), None));
     }
 
     #[test]
     fn others_are_operators_with_the_token_only() {
-        assert!(is_operator_with(STRANGER, Some("Bearer token"), Some("token")));
+        assert!(is_operator_with(false, Some("Bearer token"), Some("token")));
         for authorization in
             [None, Some("Bearer toke"), Some("Bearer tokens"), Some("Basic token"), Some("Bearer ")]
         {
-            assert!(!is_operator_with(STRANGER, authorization, Some("token")), "{authorization:?}");
+            assert!(!is_operator_with(false, authorization, Some("token")), "{authorization:?}");
         }
     }
 
     #[test]
     fn without_a_token_nobody_else_is_an_operator() {
         for authorization in [None, Some("Bearer "), Some("Bearer token")] {
-            assert!(!is_operator_with(STRANGER, authorization, None), "{authorization:?}");
+            assert!(!is_operator_with(false, authorization, None), "{authorization:?}");
         }
     }
 }

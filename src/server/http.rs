@@ -1,5 +1,7 @@
 //! GraphQL over HTTP: `POST /graphql`, and the way to the other transports on the same path.
 
+use std::sync::OnceLock;
+
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Executor, Request, Response as GraphqlResponse, Variables};
 use axum::body::Body;
@@ -14,9 +16,10 @@ use serde::Deserialize;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
+use super::budget::{Balance, Overdraft};
 use super::guard::{self, DocumentLimits};
 use super::reply::{self, Refusal, code};
-use super::seam::{Authenticated, GraphqlState, Limits, RequestMeta};
+use super::seam::{AuthRefusal, Authenticated, GraphqlState, Limits, RequestMeta};
 use super::{multipart, sse, ws};
 
 /// `/graphql`: POST for queries, mutations, uploads and event streams, GET for the WebSocket upgrade.
@@ -49,13 +52,17 @@ async fn answer<E: Executor>(
         let message = "Accept application/graphql-response+json, application/json or text/event-stream.";
         return refuse(Refusal::http(StatusCode::NOT_ACCEPTABLE, message), MediaType::Json, &meta.request_id);
     };
-    let call = Call { state, meta, media, headers };
+    let call = Call { state, meta, media, headers, balance: OnceLock::new() };
     let result = match ContentType::of(&call.headers) {
         Ok(ContentType::Json) => from_json(&call, body).await,
         Ok(ContentType::Multipart(boundary)) => multipart::answer(&call, boundary, body).await,
         Err(refusal) => Err(refusal),
     };
-    result.unwrap_or_else(|refusal| refuse(refusal, media, &call.meta.request_id))
+    let mut response = result.unwrap_or_else(|refusal| refuse(refusal, media, &call.meta.request_id));
+    if let Some(balance) = call.balance.get() {
+        balance.tell(response.headers_mut());
+    }
+    response
 }
 
 /// One HTTP request, but for its body.
@@ -64,6 +71,8 @@ pub(super) struct Call<E> {
     pub(super) meta: RequestMeta,
     pub(super) media: MediaType,
     pub(super) headers: HeaderMap,
+    /// What the asker has left, once it is known.
+    balance: OnceLock<Balance>,
 }
 
 impl<E> Call<E> {
@@ -73,7 +82,23 @@ impl<E> Call<E> {
             Some(value) => Some(value.to_str().map_err(|_| Refusal::unauthenticated())?),
             None => None,
         };
-        Ok(self.state.authenticator.authenticate(authorization, &self.meta).await?)
+        let asker = self.state.authenticator.authenticate(authorization, &self.meta).await;
+        asker
+            .inspect_err(|refusal| {
+                if let AuthRefusal::RateLimited(Overdraft::Wait { balance, .. }) = refusal {
+                    let _ = self.balance.set(*balance);
+                }
+            })
+            .map_err(Into::into)
+    }
+
+    /// Takes the operation of an admitted request from the asker's budget.
+    pub(super) async fn charge(&self, asker: &Authenticated, request: &mut Request) -> Result<(), Refusal> {
+        let spent = asker.budget.spend(guard::root_fields(request)?).await;
+        if let Ok(Some(balance)) | Err(Overdraft::Wait { balance, .. }) = spent {
+            let _ = self.balance.set(balance);
+        }
+        spent.map(drop).map_err(Into::into)
     }
 
     /// Refuses a body that says itself that it is too large.
@@ -98,7 +123,8 @@ async fn from_json<E: Executor>(call: &Call<E>, body: Body) -> Result<Response, 
     let timely = tokio::time::timeout(limits.json_time, read_body(body, limits.json_bytes));
     let json =
         timely.await.map_err(|_| Refusal::http(StatusCode::REQUEST_TIMEOUT, "The body took too long."))??;
-    let (request, operation) = admit(parse(&json, limits)?, &limits.document)?;
+    let (mut request, operation) = admit(parse(&json, limits)?, &limits.document)?;
+    call.charge(&asker, &mut request).await?;
     let request = (asker.attach)(request);
     match (call.media, operation) {
         (MediaType::EventStream, _) => Ok(sse::stream(&call.state, &call.meta, &asker, request)),

@@ -1,6 +1,8 @@
 //! The edge: routes, what every answer carries, and shutdown.
 
 pub mod bearer;
+pub mod budget;
+pub mod client_address;
 pub mod graphiql;
 pub mod guard;
 pub mod health;
@@ -22,6 +24,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Redirect, Response};
 use axum::routing::get;
+use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -31,14 +34,37 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use self::bearer::Bearers;
+use self::client_address::ClientAddress;
 use self::guard::DocumentLimits;
 use self::seam::{GraphqlState, Limits, RequestMeta};
 use crate::app::App;
+use crate::config::HttpConfig;
 use crate::graphql;
 
 /// How far a body may go beyond the largest file: the upload refuses by itself, and more kindly, what is too large
 /// for it; this is for what is absurd.
 const ABSURD: u64 = 16;
+
+const BY_DEFAULT: [(HeaderName, &str); 2] = [
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+const ALWAYS: [(HeaderName, &str); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    // Scripts of listed origins read answers all the same: that is what CORS is for.
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), display-capture=(), geolocation=(), microphone=()",
+    ),
+];
+
+/// For a year.
+const HTTPS_ONLY: &str = "max-age=31536000; includeSubDomains";
 
 /// A server that listens but does not answer yet.
 pub struct Server {
@@ -107,14 +133,21 @@ fn router(app: &Arc<App>, metrics: Option<PrometheusHandle>, sockets: TaskTracke
         shutdown: app.stop.clone(),
         sockets,
     };
-    Router::new()
+    let routes = Router::new()
         .route("/", get(ping).with_state(http.graphiql))
         .merge(self::http::routes(state))
         .merge(health::routes(app.clone(), metrics))
-        .merge(graphiql::routes(http.graphiql))
+        .merge(graphiql::routes(http.graphiql));
+    wrapped(routes, http)
+}
+
+/// Routes with all that goes around them; outermost what every answer gets, also that of a panic.
+fn wrapped(routes: Router, http: &HttpConfig) -> Router {
+    let trusted: Arc<[IpNet]> = http.trusted_proxies.clone().into();
+    routes
         .layer(cors(&http.cors_allowed_origins))
         .layer(CatchPanicLayer::new())
-        .layer(middleware::from_fn_with_state(app.clone(), accompany))
+        .layer(middleware::from_fn_with_state(trusted, accompany))
 }
 
 /// Where a browser is sent to the playground, and a machine gets a sign of life.
@@ -131,34 +164,41 @@ async fn ping(State(graphiql): State<bool>, headers: HeaderMap) -> Response {
 
 /// Gives every request an id, a log line and what the transports know of it; and every answer its headers.
 async fn accompany(
-    State(app): State<Arc<App>>,
+    State(trusted): State<Arc<[IpNet]>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let started = std::time::Instant::now();
-    let meta = meta(peer.ip(), request.headers());
+    let client = ClientAddress::of(peer.ip(), request.headers(), &trusted);
+    let meta = meta(client.ip, request.headers());
     let request_id = meta.request_id.clone();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(meta);
+    request.extensions_mut().insert(client);
     // At `error`, so that it is there at every level: whoever looks for a request's id finds all of its lines.
     let span = tracing::error_span!("request", request_id);
     let mut response = next.run(request).instrument(span).await;
     let headers = response.headers_mut();
     set(headers, HeaderName::from_static("x-request-id"), &request_id);
-    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
-        set(headers, header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
-    }
-    set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(headers, header::REFERRER_POLICY, "no-referrer");
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        set(headers, header::CACHE_CONTROL, "no-store");
-    }
+    protect(headers, client.https);
     let (status, seconds) = (response.status().as_u16(), started.elapsed().as_secs_f64());
     metrics::histogram!("http_request_seconds", "status" => status.to_string()).record(seconds);
     tracing::debug!(%method, path, status, seconds, request_id, "request");
-    drop(app);
     response
+}
+
+/// What browsers are told not to do with an answer. A page may have a policy of its own.
+fn protect(headers: &mut HeaderMap, https: bool) {
+    for (name, value) in BY_DEFAULT {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    for (name, value) in ALWAYS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if https {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_ONLY));
+    }
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
@@ -192,5 +232,37 @@ fn cors(origins: &[String]) -> CorsLayer {
             HeaderName::from_static("apollo-require-preflight"),
             HeaderName::from_static("x-request-id"),
         ])
-        .expose_headers([HeaderName::from_static("x-request-id"), header::RETRY_AFTER])
+        .expose_headers([
+            HeaderName::from_static("x-request-id"),
+            header::RETRY_AFTER,
+            budget::RATE_LIMIT,
+            budget::RATE_LIMIT_POLICY,
+        ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use axum::body::Body;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn the_answer_of_a_panic_is_protected_and_tells_nothing() {
+        let config = Config::from_vars(HashMap::new()).unwrap();
+        let panics = get(async || -> () { panic!("a secret") });
+        let routes = wrapped(Router::new().route("/", panics), &config.http);
+        let peer = ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 4711)));
+        let request = Request::builder().extension(peer).body(Body::empty()).unwrap();
+        let answer = routes.oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), 500);
+        for name in ["content-security-policy", "x-content-type-options", "x-frame-options", "x-request-id"] {
+            assert!(answer.headers().contains_key(name), "{name}");
+        }
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 10).await.unwrap();
+        assert!(!String::from_utf8_lossy(&body).contains("secret"));
+    }
 }

@@ -50,7 +50,8 @@ pub(super) async fn answer<E: Executor>(
     let limits = &call.state.limits;
     call.check_length(limits.upload_bytes + EXTRA_BYTES)?;
     let mut form = Form::new(body, boundary, limits.idle_time);
-    let (request, operation, file_part) = form.request(call).await?;
+    let (mut request, operation, file_part) = form.request(call).await?;
+    call.charge(&asker, &mut request).await?;
     let file = form.file(&file_part, limits.upload_bytes).await?;
 
     let (sender, incoming) =

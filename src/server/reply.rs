@@ -49,12 +49,15 @@ pub struct Refusal {
     pub code: &'static str,
     /// What to do about it.
     pub message: String,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
     /// The HTTP request itself is not as it should be.
     pub fn http(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status: Some(status), code: code::BAD_REQUEST, message: message.into() }
+        let message = message.into();
+        Self { status: Some(status), code: code::BAD_REQUEST, message, retry_after: None }
     }
 
     /// The request is not a well-formed GraphQL request.
@@ -69,7 +72,7 @@ impl Refusal {
 
     /// The document will not do.
     pub fn document(code: &'static str, message: impl Into<String>) -> Self {
-        Self { status: None, code, message: message.into() }
+        Self { status: None, code, message: message.into(), retry_after: None }
     }
 
     /// Log in first.
@@ -93,7 +96,11 @@ impl Refusal {
 impl From<Refusal> for Response {
     fn from(refusal: Refusal) -> Self {
         let mut error = ServerError::new(refusal.message, None);
-        error.extensions.get_or_insert_default().set("code", refusal.code);
+        let extensions = error.extensions.get_or_insert_default();
+        extensions.set("code", refusal.code);
+        if let Some(wait) = refusal.retry_after {
+            extensions.set("retryAfter", wait.as_secs().max(1));
+        }
         Self::from_errors(vec![error])
     }
 }

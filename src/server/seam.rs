@@ -1,6 +1,7 @@
 //! What the GraphQL transports need from the rest of the server, and nothing more.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::budget::{Balance, Overdraft};
 use super::guard::DocumentLimits;
 use super::reply::Refusal;
 use crate::auth::presence::Attendance;
@@ -100,11 +102,23 @@ pub trait Authenticator: Send + Sync {
 /// Gives a request what its resolvers need to know about the asker.
 pub type Attach = Arc<dyn Fn(Request) -> Request + Send + Sync>;
 
+/// What an asker may still have executed.
+#[async_trait]
+pub trait Budget: Send + Sync {
+    /// Takes the root fields of an operation, all or none; tells what is left, where there is a limit.
+    ///
+    /// # Errors
+    /// When there are not enough left.
+    async fn spend(&self, root_fields: NonZeroU32) -> Result<Option<Balance>, Overdraft>;
+}
+
 /// An asker the [`Authenticator`] let in.
 #[derive(Clone)]
 pub struct Authenticated {
     /// Applied to every request of this asker, after the guard let it pass (its document is parsed).
     pub attach: Attach,
+    /// Charged for every operation, before it is executed.
+    pub budget: Arc<dyn Budget>,
     /// When the token runs out: sockets and event streams end then.
     pub expires_at: Option<DateTime<Utc>>,
     /// Cancelled when the log-in is revoked: sockets and event streams end at once.
@@ -128,6 +142,8 @@ impl Authenticated {
 pub enum AuthRefusal {
     /// The token is malformed, expired or revoked.
     Unauthenticated,
+    /// The token is not good, and neither were many before it.
+    RateLimited(Overdraft),
     /// Tokens cannot be checked at the moment.
     Unavailable,
 }
@@ -136,6 +152,7 @@ impl From<AuthRefusal> for Refusal {
     fn from(refusal: AuthRefusal) -> Self {
         match refusal {
             AuthRefusal::Unauthenticated => Self::unauthenticated(),
+            AuthRefusal::RateLimited(overdraft) => overdraft.into(),
             AuthRefusal::Unavailable => Self::unavailable(),
         }
     }

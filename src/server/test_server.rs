@@ -1,6 +1,7 @@
 //! A small schema behind the real transports, for their tests.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,7 +15,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::seam::{AuthRefusal, Authenticated, Authenticator, GraphqlState, Limits, RequestMeta};
+use super::budget::{Balance, Overdraft};
+use super::seam::{AuthRefusal, Authenticated, Authenticator, Budget, GraphqlState, Limits, RequestMeta};
 use crate::clock::FixedClock;
 use crate::graphql::upload::{Upload, UploadError};
 
@@ -129,6 +131,16 @@ impl Feed {
     }
 }
 
+/// A budget without a bottom.
+struct Plenty;
+
+#[async_trait]
+impl Budget for Plenty {
+    async fn spend(&self, _: NonZeroU32) -> Result<Option<Balance>, Overdraft> {
+        Ok(None)
+    }
+}
+
 struct TestAuthenticator {
     revoked: CancellationToken,
 }
@@ -149,6 +161,7 @@ impl Authenticator for TestAuthenticator {
         };
         Ok(Authenticated {
             attach: Arc::new(move |request| request.data(Asker(name))),
+            budget: Arc::new(Plenty),
             expires_at,
             revoked: self.revoked.clone(),
             attendance: None,

@@ -232,7 +232,7 @@ impl<E: Executor> Connection<E> {
             let asker = authenticator.authenticate(authorization.as_deref(), &meta).await;
             asker.map_err(|refusal| match refusal {
                 AuthRefusal::Unauthenticated => FORBIDDEN,
-                AuthRefusal::Unavailable => TRY_AGAIN,
+                AuthRefusal::RateLimited(_) | AuthRefusal::Unavailable => TRY_AGAIN,
             })
         }
     }
@@ -253,8 +253,11 @@ impl<E: Executor> Connection<E> {
             return self.refuse(id, Refusal::document(code::LIMIT_EXCEEDED, message)).await;
         }
         match http::admit(request, &limits.document) {
-            Ok((request, operation)) => {
+            Ok((mut request, operation)) => {
                 let asker = self.authenticate().await?;
+                if let Err(refusal) = charge(&asker, &mut request).await {
+                    return self.refuse(id, refusal).await;
+                }
                 let request = (asker.attach)(request);
                 self.start(id, request, operation);
                 Ok(())
@@ -312,6 +315,12 @@ impl<E: Executor> Connection<E> {
             Ok(Err(_)) | Err(_) => Err(End::Gone),
         }
     }
+}
+
+/// Takes an operation from the asker's budget.
+async fn charge(asker: &Authenticated, request: &mut Request) -> Result<(), Refusal> {
+    asker.budget.spend(guard::root_fields(request)?).await?;
+    Ok(())
 }
 
 fn is_too_big(error: &axum::Error) -> bool {

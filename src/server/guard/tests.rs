@@ -211,3 +211,45 @@ proptest! {
         prop_assert_eq!(code_for(&format!("{{a(x:{}1{})}}", open.concat(), close)), "OK");
     }
 }
+
+fn root_fields_of(query: &str, operation_name: Option<&str>) -> u32 {
+    let mut request = Request::new(query);
+    request.operation_name = operation_name.map(Into::into);
+    admit(&mut request, &DocumentLimits::default()).unwrap();
+    root_fields(&mut request).unwrap().get()
+}
+
+#[test]
+fn every_alias_at_the_root_counts_and_nothing_below_it() {
+    for (query, fields) in [
+        ("{a}", 1),
+        ("{a b:a c:a}", 3),
+        ("{a{b c d{e}}}", 1),
+        ("{a a a}", 3),
+        ("{a @skip(if:true) b @include(if:false)}", 2),
+        ("{...{a b} ... on Query{c ...{d}}}", 4),
+        ("{...f ...f} fragment f on Query{a b ...g} fragment g on Query{c d{e f}}", 8),
+        ("{a{...f}} fragment f on A{b c d}", 1),
+        ("{...missing}", 1),
+        ("mutation{a b}", 2),
+    ] {
+        assert_eq!(root_fields_of(query, None), fields, "{query}");
+    }
+}
+
+#[test]
+fn only_the_chosen_operation_is_counted() {
+    let query = "query A{a} query B{a b c}";
+    assert_eq!(root_fields_of(query, Some("A")), 1);
+    assert_eq!(root_fields_of(query, Some("B")), 3);
+}
+
+#[test]
+fn counting_takes_no_time_where_fragments_double() {
+    let doubling =
+        (0..40).map(|level| format!("fragment f{level} on Query{{...f{next} ...f{next}}}", next = level + 1));
+    let doubling: Vec<String> = doubling.collect();
+    let mut request = Request::new(format!("{{...f0}} {} fragment f40 on Query{{a}}", doubling.join(" ")));
+    // The guard refuses it; the count would saturate all the same.
+    assert_eq!(root_fields(&mut request).unwrap().get(), u32::MAX);
+}

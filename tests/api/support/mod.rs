@@ -163,6 +163,10 @@ pub(crate) async fn variables(
         ("OPENAI_BASE_URL", provider.base_url().to_string()),
         ("OPENAI_API_KEY", "sk-test".into()),
         ("OPENAI_MAX_RETRIES", "0".into()),
+        ("RATE_LIMIT_LOGIN", "off".into()),
+        ("RATE_LIMIT_SIGNUP", "off".into()),
+        ("RATE_LIMIT_EXPORTS", "off".into()),
+        ("RATE_LIMIT_REQUESTS", "off".into()),
         ("MODELS_DIR", models_dir().display().to_string()),
     ];
     let base = base.into_iter().map(|(name, value)| (name.to_owned(), value));
