@@ -52,6 +52,7 @@ mod m08_outbox_events;
 mod m09_idempotency_keys;
 mod m10_audit_events;
 mod m11_queue_wake_up;
+mod m12_second_factors;
 mod m13_patient_invitations;
 
 /// Applies and reverts the changes, in order.
@@ -72,6 +73,7 @@ impl MigratorTrait for Migrator {
             Box::new(m09_idempotency_keys::Change),
             Box::new(m10_audit_events::Change),
             Box::new(m11_queue_wake_up::Change),
+            Box::new(m12_second_factors::Change),
             Box::new(m13_patient_invitations::Change),
         ]
     }

@@ -73,10 +73,7 @@ impl AccessTokens {
     /// # Errors
     /// When the key can be neither read nor kept.
     pub fn new(config: &AuthConfig) -> anyhow::Result<Self> {
-        let secret = match &config.jwt_secret {
-            Some(secret) => secret.clone(),
-            None => kept_secret(&config.jwt_secret_file)?,
-        };
+        let secret = server_secret(config)?;
         let secret = secret.expose_secret().as_bytes();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
@@ -112,6 +109,14 @@ impl AccessTokens {
     pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Claims> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
         (claims.exp > now.timestamp()).then_some(claims)
+    }
+}
+
+/// `JWT_SECRET`, or the kept key: signs tokens, and what else the server must keep to itself is derived from it.
+pub(super) fn server_secret(config: &AuthConfig) -> anyhow::Result<SecretString> {
+    match &config.jwt_secret {
+        Some(secret) => Ok(secret.clone()),
+        None => kept_secret(&config.jwt_secret_file),
     }
 }
 

@@ -1,10 +1,16 @@
 //! Accounts: sign-up, log-in, refresh, log-out, and who a token belongs to.
 
 pub mod access_token;
+mod challenge;
 pub mod invitation;
 pub mod password;
+mod random;
+mod recovery_code;
 pub mod refresh_token;
-pub mod typed_code;
+mod seal;
+pub mod second_factor;
+mod totp;
+mod typed_code;
 
 use std::sync::Arc;
 
@@ -20,6 +26,7 @@ use uuid::Uuid;
 use self::access_token::{AccessTokens, Claims};
 use self::password::Passwords;
 use self::refresh_token::{RefreshTokens, Rotation};
+use self::seal::Seal;
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
@@ -36,6 +43,7 @@ pub struct Auth {
     passwords: Passwords,
     access: AccessTokens,
     refresh: RefreshTokens,
+    seal: Seal,
 }
 
 /// Who wants an account.
@@ -68,6 +76,15 @@ pub struct Tokens {
     pub user: user::Model,
 }
 
+/// What a right password leads to.
+#[derive(Clone, Debug)]
+pub enum LogInAnswer {
+    /// The user is logged in.
+    Complete(Tokens),
+    /// There is a second factor: the challenge for [`Auth::confirm_log_in`].
+    Challenged(String),
+}
+
 /// A bearer who is who they say.
 #[derive(Clone, Debug)]
 pub struct Bearer {
@@ -87,6 +104,7 @@ impl Auth {
             access: AccessTokens::new(config)?,
             refresh: RefreshTokens::new(config.refresh_token_ttl),
             passwords: Passwords::new(),
+            seal: Seal::new(&access_token::server_secret(config)?, &[]),
             db,
             clock,
         })
@@ -123,14 +141,14 @@ impl Auth {
     ///
     /// # Errors
     /// `INVALID_CREDENTIALS`.
-    pub async fn log_in(&self, email: &str, password: String, origin: &Origin) -> Result<Tokens> {
+    pub async fn log_in(&self, email: &str, password: String, origin: &Origin) -> Result<LogInAnswer> {
         let user = match valid_email(email) {
             Ok(email) => user::Entity::find().filter(user::Column::Email.eq(email)).one(&self.db).await?,
             Err(_) => None,
         };
         let hash = user.as_ref().map(|user| user.hashed_password.clone());
         let matches = self.passwords.verify(password, hash).await?;
-        let Some(mut user) = user.filter(|user| matches && user.is_active) else {
+        let Some(user) = user.filter(|user| matches && user.is_active) else {
             let refused = audit::Event {
                 action: "user.log_in",
                 subject_type: "user",
@@ -141,18 +159,33 @@ impl Auth {
             let message = "E-mail or password is wrong.";
             return Err(UserError::new(Code::InvalidCredentials, message).into());
         };
-        let now = self.clock.now();
         let txn = self.db.begin().await?;
+        let log_in = match self.challenge(&txn, &user, origin).await? {
+            Some(challenge) => LogInAnswer::Challenged(challenge),
+            None => LogInAnswer::Complete(self.let_in(&txn, user, origin, "user.log_in").await?),
+        };
+        txn.commit().await?;
+        Ok(log_in)
+    }
+
+    /// Lets somebody in who has proven who they are.
+    async fn let_in(
+        &self,
+        txn: &impl sea_orm::ConnectionTrait,
+        mut user: user::Model,
+        origin: &Origin,
+        action: &'static str,
+    ) -> Result<Tokens> {
+        let now = self.clock.now();
         user::Entity::update_many()
             .col_expr(user::Column::LastLoginAt, Expr::value(now))
             .filter(user::Column::Id.eq(user.id))
-            .exec(&txn)
+            .exec(txn)
             .await?;
         user.last_login_at = Some(now);
         let family_id = Uuid::now_v7();
-        let tokens = self.issue(&txn, user, family_id, origin).await?;
-        self.witness(&txn, (&tokens.user, family_id), origin, "user.log_in").await?;
-        txn.commit().await?;
+        let tokens = self.issue(txn, user, family_id, origin).await?;
+        self.witness(txn, (&tokens.user, family_id), origin, action).await?;
         Ok(tokens)
     }
 

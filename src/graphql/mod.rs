@@ -16,6 +16,7 @@ mod loaders;
 mod node;
 mod notes;
 mod patient;
+mod second_factor;
 mod session;
 mod subscription;
 mod transcript;
@@ -36,6 +37,7 @@ pub struct Mutation(
     auth::AuthMutation,
     invitation::InvitationMutation,
     patient::PatientMutation,
+    second_factor::SecondFactorMutation,
     session::SessionMutation,
 );
 

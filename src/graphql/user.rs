@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::context::ContextExt;
 use super::error::ApiResult;
+use super::second_factor::SecondFactor;
 use crate::entity::auth_session;
 use crate::entity::user::{Model, Role};
 
@@ -51,6 +52,14 @@ impl User {
         }
         let rows = ctx.app().auth.auth_sessions(self.0.id).await?;
         Ok(rows.into_iter().map(AuthSession::from).collect())
+    }
+
+    /// The second factor that log-ins ask for; your own only, null for others and where there is none.
+    async fn second_factor(&self, ctx: &Context<'_>) -> ApiResult<Option<SecondFactor>> {
+        if ctx.actor().user_id()? != self.0.id {
+            return Ok(None);
+        }
+        Ok(ctx.app().auth.second_factor(self.0.id).await?.map(SecondFactor::from))
     }
 }
 

@@ -16,6 +16,7 @@ mod processes;
 mod providers;
 mod queue;
 mod schema;
+mod second_factor;
 mod sessions;
 mod subscriptions;
 mod support;
