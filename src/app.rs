@@ -14,7 +14,7 @@ use crate::auth::invitation::Invitations;
 use crate::clock::Clock;
 use crate::config::{AiConfig, Config, OpenAiConfig};
 use crate::database::Database;
-use crate::events::{Feed, Notifier, WakeUps};
+use crate::events::{self, Feed, Notifier, WakeUps};
 use crate::patients::Patients;
 use crate::sessions::Sessions;
 use crate::sessions::pipeline::Pipeline;
@@ -72,7 +72,7 @@ impl App {
         let database = Database::open(&config.database).await?;
         database.migrate().await?;
         let stop = CancellationToken::new();
-        let (db, notifier) = (database.connection(), Notifier::default());
+        let (db, notifier) = (database.connection(), Notifier::on(events::CHANNEL));
         let wake_ups = notifier.start(database.pool(), &stop);
         let feed = Feed::start(db.clone(), wake_ups.clone(), &stop).await?;
         let storage = Storage::open(&config.storage)?;
@@ -105,6 +105,7 @@ impl App {
             stop,
             database,
         });
+        app.auth.presence.start(app.pool(), &app.stop);
         tokio::spawn(app.stop.clone().run_until_cancelled_owned(tend_database(Arc::downgrade(&app))));
         Ok(app)
     }

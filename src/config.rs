@@ -87,6 +87,8 @@ pub struct StorageConfig {
 pub struct AuthConfig {
     /// `JWT_SECRET`; without it one is generated and kept in `DATA_DIR/jwt_secret`.
     pub jwt_secret: Option<SecretString>,
+    /// `JWT_PREVIOUS_SECRETS`, comma separated: verify, and sign no more.
+    pub jwt_previous_secrets: Vec<SecretString>,
     /// Where the generated one is kept.
     pub jwt_secret_file: PathBuf,
     /// `ACCESS_TOKEN_MINUTES`.
@@ -213,7 +215,11 @@ impl Config {
             },
             storage: StorageConfig { files_dir: data_dir.join("files"), spool_dir: data_dir.join("spool") },
             auth: AuthConfig {
-                jwt_secret: vars.jwt_secret()?,
+                jwt_secret: signing_keys("JWT_SECRET", vars.get("JWT_SECRET"))?.pop(),
+                jwt_previous_secrets: signing_keys(
+                    "JWT_PREVIOUS_SECRETS",
+                    vars.get("JWT_PREVIOUS_SECRETS").into_iter().flat_map(|secrets| secrets.split(',')),
+                )?,
                 jwt_secret_file: data_dir.join("jwt_secret"),
                 access_token_ttl: vars.duration("ACCESS_TOKEN_MINUTES", "30", 60)?,
                 refresh_token_ttl: vars.duration("REFRESH_TOKEN_DAYS", "7", 86_400)?,
@@ -378,16 +384,19 @@ impl Vars {
         }
         Err(ConfigError { variable, problem: "expected an amount of at least 0".into() })
     }
+}
 
-    fn jwt_secret(&self) -> Result<Option<SecretString>, ConfigError> {
-        match self.get("JWT_SECRET") {
-            Some(secret) if secret.len() < 32 => Err(ConfigError {
-                variable: "JWT_SECRET",
-                problem: "needs at least 32 bytes; `openssl rand -base64 48` makes a good one".into(),
-            }),
-            _ => Ok(self.secret("JWT_SECRET")),
-        }
-    }
+/// Keys of HMAC-SHA-256: shorter ones than its output could be guessed.
+fn signing_keys<'a>(
+    variable: &'static str,
+    secrets: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<SecretString>, ConfigError> {
+    let secrets = secrets.into_iter().map(str::trim).filter(|secret| !secret.is_empty());
+    let strong = |secret: &str| (secret.len() >= 32).then(|| secret.into());
+    secrets.map(strong).collect::<Option<_>>().ok_or_else(|| ConfigError {
+        variable,
+        problem: "needs at least 32 bytes; `openssl rand -base64 48` makes a good one".into(),
+    })
 }
 
 #[cfg(test)]
@@ -414,6 +423,7 @@ mod tests {
             ("HOST", "nowhere"),
             ("MAX_UPLOAD_MB", "0"),
             ("JWT_SECRET", "short"),
+            ("JWT_PREVIOUS_SECRETS", "0123456789abcdef0123456789abcdef,short"),
             ("LOG_FORMAT", "xml"),
             ("WORKER_CONCURRENCY", "0"),
             ("PRICE_PER_AUDIO_MINUTE", "-1"),
@@ -437,7 +447,8 @@ mod tests {
     #[test]
     fn secrets_do_not_print() {
         let secret = "0123456789abcdef0123456789abcdef";
-        let config = config(&[("JWT_SECRET", secret), ("OPENAI_API_KEY", secret)]).expect("good");
+        let set = ["JWT_SECRET", "JWT_PREVIOUS_SECRETS", "OPENAI_API_KEY"].map(|variable| (variable, secret));
+        let config = config(&set).expect("good");
         assert!(!format!("{config:?}").contains(secret));
     }
 }

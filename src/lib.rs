@@ -15,6 +15,7 @@
 //! Who may use whom stands in `docs/architecture.md`, and is held to by a test.
 
 pub mod actor;
+pub mod admin;
 pub mod ai;
 pub mod app;
 pub mod audio;

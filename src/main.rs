@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use therapybridge::admin::CreateUser;
 use therapybridge::ai::models::{Models, Source, fetch_with_bar};
 use therapybridge::app::App;
 use therapybridge::clock::SystemClock;
 use therapybridge::config::Config;
 use therapybridge::database::Database;
 use therapybridge::server::Server;
-use therapybridge::{demo, graphql, telemetry, worker};
+use therapybridge::{admin, demo, graphql, telemetry, worker};
 use tokio_util::sync::CancellationToken;
 
 /// Open server for therapy practices. Set up by environment variables: see .env.example.
@@ -45,6 +46,11 @@ enum Command {
         #[arg(long)]
         exit: bool,
     },
+    /// What only somebody at this machine may do.
+    Admin {
+        #[command(subcommand)]
+        action: AdminAction,
+    },
     /// Looks after the local speech models.
     Models {
         #[command(subcommand)]
@@ -64,6 +70,12 @@ enum Migrate {
     },
     /// Lists the migrations, and whether they are applied.
     Status,
+}
+
+#[derive(Subcommand)]
+enum AdminAction {
+    /// Makes an account, and prints its id. The password is asked for, or is the first line of standard input.
+    CreateUser(CreateUser),
 }
 
 #[derive(Subcommand)]
@@ -102,6 +114,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Worker => work(config).await,
         Command::Migrate { direction } => migrate(&config, &direction).await,
         Command::Demo { exit } => run_demo(config, exit).await,
+        Command::Admin { action: AdminAction::CreateUser(wanted) } => {
+            let user = admin::create_user(&config, wanted).await?;
+            Ok(writeln!(std::io::stdout(), "{}", user.id)?)
+        }
         Command::Models { action: ModelsAction::Fetch { name, from } } => {
             fetch_model(&config, &name, from).await
         }

@@ -237,9 +237,7 @@ async fn get(db: &impl ConnectionTrait, actor: &Actor, id: Uuid) -> Result<Optio
 fn searched(actor: &Actor, search: Option<&str>) -> Select<Entity> {
     let select = patient::visible_to(actor);
     let Some(words) = search.map(str::trim).filter(|words| !words.is_empty()) else { return select };
-    // A typed % or _ means itself.
-    let escaped = words.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_").replace('\0', "");
-    let pattern = format!("%{escaped}%");
+    let pattern = text::pattern(words);
     select.filter(
         [Column::Name, Column::Email, Column::Phone]
             .into_iter()

@@ -21,9 +21,21 @@ pub fn line(field: &'static str, text: &str, max: usize) -> Result<String, UserE
     Ok(text.to_owned())
 }
 
+/// The pattern of SQL's LIKE for texts that contain `words`: a typed % or _ means itself.
+#[must_use]
+pub fn pattern(words: &str) -> String {
+    let escaped = words.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_").replace('\0', "");
+    format!("%{escaped}%")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_typed_means_itself_in_a_pattern() {
+        assert_eq!(pattern("50%_\\\0"), "%50\\%\\_\\\\%");
+    }
 
     #[test]
     fn a_line_is_trimmed_bounded_and_printable() {

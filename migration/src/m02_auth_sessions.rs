@@ -6,6 +6,7 @@ CREATE TABLE auth_sessions (
     id            uuid PRIMARY KEY,
     user_id       uuid NOT NULL REFERENCES users (id),
     family_id     uuid NOT NULL,
+    logged_in_at  timestamptz NOT NULL,
     refresh_token text NOT NULL CHECK (length(refresh_token) = 64),
     expires_at    timestamptz NOT NULL,
     spent_at      timestamptz,

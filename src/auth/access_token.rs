@@ -62,7 +62,8 @@ impl Claims {
 #[derive(Clone)]
 pub struct AccessTokens {
     encoding: EncodingKey,
-    decoding: DecodingKey,
+    /// The present key first, then the previous ones.
+    decoding: Vec<DecodingKey>,
     validation: Validation,
     ttl: Duration,
 }
@@ -74,7 +75,7 @@ impl AccessTokens {
     /// When the key can be neither read nor kept.
     pub fn new(config: &AuthConfig) -> anyhow::Result<Self> {
         let secret = server_secret(config)?;
-        let secret = secret.expose_secret().as_bytes();
+        let key = |secret: &SecretString| DecodingKey::from_secret(secret.expose_secret().as_bytes());
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
@@ -82,8 +83,8 @@ impl AccessTokens {
         // The end is checked against our own clock, without leeway.
         validation.validate_exp = false;
         Ok(Self {
-            encoding: EncodingKey::from_secret(secret),
-            decoding: DecodingKey::from_secret(secret),
+            encoding: EncodingKey::from_secret(secret.expose_secret().as_bytes()),
+            decoding: std::iter::once(&secret).chain(&config.jwt_previous_secrets).map(key).collect(),
             validation,
             ttl: config.access_token_ttl,
         })
@@ -107,7 +108,8 @@ impl AccessTokens {
     /// The claims of a token that we signed, for us, and that has not ended.
     #[must_use]
     pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Claims> {
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
+        let read = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok();
+        let claims = self.decoding.iter().find_map(read)?.claims;
         (claims.exp > now.timestamp()).then_some(claims)
     }
 }
@@ -158,8 +160,13 @@ mod tests {
     use chrono::TimeDelta;
 
     fn tokens(secret: &str) -> AccessTokens {
+        rotated(secret, &[])
+    }
+
+    fn rotated(secret: &str, previous: &[&str]) -> AccessTokens {
         AccessTokens::new(&AuthConfig {
             jwt_secret: Some(secret.into()),
+            jwt_previous_secrets: previous.iter().map(|secret| (*secret).into()).collect(),
             jwt_secret_file: "unused".into(),
             access_token_ttl: Duration::from_secs(1800),
             refresh_token_ttl: Duration::from_secs(1),
@@ -199,6 +206,24 @@ mod tests {
         for token in [foreign.as_str(), &other_audience, unsigned, &tampered, "", "a.b.c"] {
             assert!(mine.verify(token, now).is_none(), "{token}");
         }
+    }
+
+    #[test]
+    fn a_token_outlives_the_rotation_of_its_key_until_the_key_is_dropped() {
+        let [old, new, newest] = ["o", "n", "x"].map(|letter| letter.repeat(32));
+        let now = DateTime::UNIX_EPOCH;
+        let token = tokens(&old).sign(&claims(now)).expect("signs");
+        assert!(rotated(&new, &[&old]).verify(&token, now).is_some());
+        assert!(rotated(&newest, &[&new, &old]).verify(&token, now).is_some());
+        assert!(rotated(&newest, &[&new]).verify(&token, now).is_none(), "dropped");
+    }
+
+    #[test]
+    fn only_the_present_key_signs() {
+        let (old, new, now) = ("o".repeat(32), "n".repeat(32), DateTime::UNIX_EPOCH);
+        let token = rotated(&new, &[&old]).sign(&claims(now)).expect("signs");
+        assert!(tokens(&old).verify(&token, now).is_none());
+        assert!(tokens(&new).verify(&token, now).is_some());
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Auth {
         if !self.spend_code(&txn, user.id, code, now).await? {
             return Err(wrong_code());
         }
-        let tokens = self.let_in(&txn, user, origin, "user.confirm_log_in").await?;
+        let tokens = self.let_in(&txn, user.id, origin, "user.confirm_log_in").await?;
         txn.commit().await?;
         Ok(tokens)
     }

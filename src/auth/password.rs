@@ -13,29 +13,10 @@ use crate::error::{Code, Result, UserError};
 const COST: (u32, u32, u32) = (19_456, 2, 1);
 /// Hashes at a time: bounds memory at 4 × 19 MiB, and leaves processors to others.
 const CONCURRENCY: usize = 4;
-/// The commonest passwords of 8 and more characters in published leaks.
-const COMMON: [&str; 20] = [
-    "123456789",
-    "12345678",
-    "password",
-    "qwerty123",
-    "1234567890",
-    "password1",
-    "iloveyou",
-    "11111111",
-    "123123123",
-    "qwertyuiop",
-    "1q2w3e4r",
-    "password123",
-    "00000000",
-    "sunshine",
-    "princess",
-    "football",
-    "baseball",
-    "trustno1",
-    "superman",
-    "letmein1",
-];
+/// Fewer characters are guessed, more are refused: the work is bounded.
+const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
+/// The commonest passwords of 8 and more characters, as they turn up in leaks, in lower case; one a line.
+const COMMON: &str = include_str!("common_passwords.txt");
 
 /// Hashes and verifies.
 #[derive(Clone)]
@@ -46,20 +27,22 @@ pub struct Passwords {
     decoy: Arc<str>,
 }
 
-/// Holds a new password against the rules; `personal` are the account's own e-mail and name.
+/// Holds a new password against the rules; an account's own e-mail, the part of it before the @ and the name are known
+/// to everybody.
 ///
 /// # Errors
 /// `WEAK_PASSWORD`, on the field `password`.
-pub fn check(password: &str, personal: &[&str]) -> Result<(), UserError> {
+pub fn check(password: &str, email: &str, full_name: &str) -> Result<(), UserError> {
     let weak = |message: &str| Err(UserError::new(Code::WeakPassword, message).on("password"));
-    if !(8..=128).contains(&password.chars().count()) {
+    if !LENGTH.contains(&password.chars().count()) {
         return weak("A password has 8 to 128 characters.");
     }
     let lower = password.to_lowercase();
-    if COMMON.contains(&lower.as_str()) {
+    if COMMON.lines().any(|common| common == lower) {
         return weak("This password is one of the commonest. Choose another.");
     }
-    if personal.iter().any(|own| own.to_lowercase() == lower) {
+    let local_part = email.split('@').next().unwrap_or_default();
+    if [email, local_part, full_name].iter().any(|own| own.to_lowercase() == lower) {
         return weak("A password must not be your e-mail or name.");
     }
     Ok(())
@@ -89,19 +72,33 @@ impl Passwords {
         self.off_the_runtime(move |argon2| hash(argon2, &password)).await
     }
 
-    /// Whether the password belongs to the hash; without a hash the same work is done for nothing.
+    /// Whether the password belongs to the hash; without a hash, and for a password that is too long to be anybody's, the
+    /// same work is done for nothing.
     ///
     /// # Errors
     /// Only faults.
-    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool> {
-        let known = hash.is_some();
+    pub async fn verify(&self, password: &str, hash: Option<String>) -> Result<bool> {
+        let possible = hash.is_some() && password.chars().count() <= *LENGTH.end();
+        let password = if possible { password.to_owned() } else { String::new() };
         let hash = hash.unwrap_or_else(|| self.decoy.to_string());
         let matches = self.off_the_runtime(move |argon2| {
             let hash =
                 PasswordHash::new(&hash).map_err(|error| anyhow!("a stored hash is malformed: {error}"))?;
             Ok(argon2.verify_password(password.as_bytes(), &hash).is_ok())
         });
-        Ok(matches.await? && known)
+        Ok(matches.await? && possible)
+    }
+
+    /// The hash to keep from now on, of a password that has just matched `hash`: `None` while that one was made as hashes
+    /// are made today.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn rehash(&self, password: &str, hash: &str) -> Result<Option<String>> {
+        if recipe(hash) == recipe(&self.decoy) {
+            return Ok(None);
+        }
+        self.hash(password.to_owned()).await.map(Some)
     }
 
     async fn off_the_runtime<T: Send + 'static>(
@@ -124,6 +121,11 @@ fn hash(argon2: &Argon2<'_>, password: &str) -> anyhow::Result<String> {
     Ok(hash.to_string())
 }
 
+/// What stands before salt and digest in the PHC format: algorithm, version, parameters.
+fn recipe(hash: &str) -> Option<&str> {
+    hash.rsplitn(3, '$').nth(2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,22 +135,58 @@ mod tests {
         let passwords = Passwords::new();
         let hash = passwords.hash("correct horse ☂".into()).await.expect("hashes");
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert!(passwords.verify("correct horse ☂".into(), Some(hash.clone())).await.expect("verifies"));
-        assert!(!passwords.verify("correct horse".into(), Some(hash)).await.expect("verifies"));
+        assert!(passwords.verify("correct horse ☂", Some(hash.clone())).await.expect("verifies"));
+        assert!(!passwords.verify("correct horse", Some(hash)).await.expect("verifies"));
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_another_time_matches_and_is_made_anew() {
+        let passwords = Passwords::new();
+        let now = passwords.hash("correct horse".into()).await.expect("hashes");
+        assert_eq!(passwords.rehash("correct horse", &now).await.expect("looks"), None);
+        let params = Params::new(8_192, 1, 1, None).expect("within limits");
+        for algorithm in [Algorithm::Argon2id, Algorithm::Argon2i] {
+            let argon2 = Argon2::new(algorithm, Version::V0x13, params.clone());
+            let old = hash(&argon2, "correct horse").expect("hashes");
+            assert!(passwords.verify("correct horse", Some(old.clone())).await.expect("verifies"), "{old}");
+            assert!(!passwords.verify("wrong horse", Some(old.clone())).await.expect("verifies"), "{old}");
+            let new = passwords.rehash("correct horse", &old).await.expect("hashes").expect("is made anew");
+            assert_eq!(recipe(&new), recipe(&now));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_password_longer_than_any_matches_nothing() {
+        let passwords = Passwords::new();
+        let (long, empty) = ("x".repeat(129), passwords.hash(String::new()).await.expect("hashes"));
+        let of_long = passwords.hash(long.clone()).await.expect("hashes");
+        for hash in [of_long, empty] {
+            assert!(!passwords.verify(&long, Some(hash)).await.expect("verifies"));
+        }
     }
 
     #[tokio::test]
     async fn nobody_has_the_decoy_password() {
         let passwords = Passwords::new();
-        assert!(!passwords.verify("nobody has this password".into(), None).await.expect("verifies"));
+        assert!(!passwords.verify("nobody has this password", None).await.expect("verifies"));
     }
 
     #[test]
     fn weak_passwords_are_refused() {
-        for password in ["short", "password", "QWERTY123", "jane@example.com", "Jane Smith", &"x".repeat(129)]
+        let long = "x".repeat(129);
+        for password in
+            ["short", "password", "QWERTY123", "Jane.Smith@Example.com", "JANE.SMITH", "Jane Smith", &long]
         {
-            assert!(check(password, &["jane@example.com", "Jane Smith"]).is_err(), "{password}");
+            assert!(check(password, "jane.smith@example.com", "Jane Smith").is_err(), "{password}");
         }
-        assert!(check("Grüße aus Köln", &["jane@example.com"]).is_ok());
+        assert!(check("Grüße aus Köln", "jane.smith@example.com", "Jane Smith").is_ok());
+    }
+
+    #[test]
+    fn the_list_of_common_passwords_holds_what_the_rule_of_length_lets_through() {
+        assert!(COMMON.lines().count() >= 100);
+        for common in COMMON.lines() {
+            assert!(LENGTH.contains(&common.chars().count()) && common == common.to_lowercase(), "{common}");
+        }
     }
 }

@@ -27,25 +27,45 @@ pub struct RefreshTokens {
     ttl: Duration,
 }
 
+/// A log-in: what the tokens of a family belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogIn {
+    /// Whose.
+    pub user_id: Uuid,
+    /// Which (`auth_sessions.family_id`, `sid` of access tokens).
+    pub family_id: Uuid,
+    /// When it began.
+    pub at: DateTime<Utc>,
+}
+
+impl From<&Model> for LogIn {
+    fn from(row: &Model) -> Self {
+        Self { user_id: row.user_id, family_id: row.family_id, at: row.logged_in_at }
+    }
+}
+
 /// What presenting a token led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotation {
     /// It was good, and is spent now.
-    Spent {
-        /// Whose.
-        user_id: Uuid,
-        /// Of which log-in.
-        family_id: Uuid,
-    },
+    Spent(LogIn),
     /// It had been spent before; its family is revoked now.
-    Reused {
-        /// Whose.
-        user_id: Uuid,
-        /// Of which log-in.
-        family_id: Uuid,
-    },
-    /// Never issued, ended or revoked.
+    Reused(LogIn),
+    /// Ended or revoked.
+    Refused(LogIn),
+    /// Never issued, or forgotten long ago.
     Unknown,
+}
+
+/// Which log-ins of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// This one.
+    One(Uuid),
+    /// All others than this one.
+    AllBut(Uuid),
+    /// All.
+    All,
 }
 
 impl RefreshTokens {
@@ -62,15 +82,16 @@ impl RefreshTokens {
     pub async fn issue(
         &self,
         txn: &impl ConnectionTrait,
-        (user_id, family_id): (Uuid, Uuid),
+        log_in: LogIn,
         origin: &Origin,
         now: DateTime<Utc>,
     ) -> Result<String, DbErr> {
         let token = format!("{PREFIX}{}", random_hex());
         let row = ActiveModel {
             id: Set(Uuid::now_v7()),
-            user_id: Set(user_id),
-            family_id: Set(family_id),
+            user_id: Set(log_in.user_id),
+            family_id: Set(log_in.family_id),
+            logged_in_at: Set(log_in.at),
             refresh_token: Set(hash(&token)),
             expires_at: Set(now + self.ttl),
             spent_at: Set(None),
@@ -109,14 +130,15 @@ impl RefreshTokens {
             .exec_with_returning(txn)
             .await?;
         if let Some(row) = spent.first() {
-            return Ok(Rotation::Spent { user_id: row.user_id, family_id: row.family_id });
+            return Ok(Rotation::Spent(row.into()));
         }
         match Entity::find().filter(Column::RefreshToken.eq(&hash)).one(txn).await? {
             Some(row) if row.spent_at.is_some() => {
-                revoke_family(txn, row.family_id, now).await?;
-                Ok(Rotation::Reused { user_id: row.user_id, family_id: row.family_id })
+                end(txn, row.user_id, Which::One(row.family_id), now).await?;
+                Ok(Rotation::Reused((&row).into()))
             }
-            _ => Ok(Rotation::Unknown),
+            Some(row) => Ok(Rotation::Refused((&row).into())),
+            None => Ok(Rotation::Unknown),
         }
     }
 
@@ -131,22 +153,8 @@ impl RefreshTokens {
         now: DateTime<Utc>,
     ) -> Result<Option<Model>, DbErr> {
         let Some(row) = hold_log_ins_of(txn, &hash(token)).await? else { return Ok(None) };
-        revoke_family(txn, row.family_id, now).await?;
+        end(txn, row.user_id, Which::One(row.family_id), now).await?;
         Ok(Some(row))
-    }
-
-    /// Whether a log-in is this user's, and has not been revoked.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn is_alive(
-        &self,
-        db: &impl ConnectionTrait,
-        (user_id, family_id): (Uuid, Uuid),
-    ) -> Result<bool, DbErr> {
-        let of_family =
-            Entity::find().filter(Column::FamilyId.eq(family_id)).filter(Column::UserId.eq(user_id));
-        Ok(of_family.filter(Column::IsRevoked.eq(false)).one(db).await?.is_some())
     }
 
     /// The tokens of a user that can still be exchanged, newest first: one a log-in.
@@ -170,24 +178,45 @@ impl RefreshTokens {
     }
 }
 
-/// The row of a token; until the transaction ends, nobody else changes the log-ins of its user. Without that, a token
-/// issued by an exchange that is not committed yet would outlive the end of its family.
+/// The row of a token; until the transaction ends, nobody else changes the log-ins of its user.
 async fn hold_log_ins_of(txn: &impl ConnectionTrait, hash: &str) -> Result<Option<Model>, DbErr> {
     let row = Entity::find().filter(Column::RefreshToken.eq(hash)).one(txn).await?;
     if let Some(row) = &row {
-        user::Entity::find_by_id(row.user_id).lock(LockType::NoKeyUpdate).one(txn).await?;
+        hold(txn, row.user_id).await?;
     }
     Ok(row)
 }
 
-async fn revoke_family(txn: &impl ConnectionTrait, family_id: Uuid, now: DateTime<Utc>) -> Result<(), DbErr> {
-    Entity::update_many()
+/// The user; until the transaction ends, nobody else changes their log-ins. Without that, a token issued by an exchange
+/// that is not committed yet would outlive the end of its family.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn hold(txn: &impl ConnectionTrait, user_id: Uuid) -> Result<Option<user::Model>, DbErr> {
+    user::Entity::find_by_id(user_id).lock(LockType::NoKeyUpdate).one(txn).await
+}
+
+/// Ends log-ins of a user whom the caller [`hold`]s. Says how many tokens that revoked.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn end(
+    txn: &impl ConnectionTrait,
+    user_id: Uuid,
+    which: Which,
+    now: DateTime<Utc>,
+) -> Result<u64, DbErr> {
+    let all = Entity::update_many()
         .col_expr(Column::IsRevoked, Expr::value(true))
         .col_expr(Column::UpdatedAt, Expr::value(now))
-        .filter(Column::FamilyId.eq(family_id))
-        .exec(txn)
-        .await?;
-    Ok(())
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::IsRevoked.eq(false));
+    let chosen = match which {
+        Which::One(family_id) => all.filter(Column::FamilyId.eq(family_id)),
+        Which::AllBut(family_id) => all.filter(Column::FamilyId.ne(family_id)),
+        Which::All => all,
+    };
+    Ok(chosen.exec(txn).await?.rows_affected)
 }
 
 pub(super) fn hash(token: &str) -> String {

@@ -42,7 +42,7 @@ impl Auth {
     ///
     /// # Errors
     /// `INVALID_CREDENTIALS`; `INVALID_STATE` when there is a second factor already.
-    pub async fn enrol_totp(&self, actor: &Actor, origin: &Origin, password: String) -> Result<Enrolment> {
+    pub async fn enrol_totp(&self, actor: &Actor, origin: &Origin, password: &str) -> Result<Enrolment> {
         let user = self.prove_password((actor, origin), "user.enrol_totp", password).await?;
         let (secret, now) = (totp::new_secret(), self.clock.now());
         let txn = self.db.begin().await?;
@@ -84,7 +84,7 @@ impl Auth {
         &self,
         actor: &Actor,
         origin: &Origin,
-        (password, code): (String, &str),
+        (password, code): (&str, &str),
     ) -> Result<()> {
         let action = "user.disable_totp";
         let (user, txn) = self.prove_both((actor, origin), action, (password, code)).await?;
@@ -103,7 +103,7 @@ impl Auth {
         &self,
         actor: &Actor,
         origin: &Origin,
-        (password, code): (String, &str),
+        (password, code): (&str, &str),
     ) -> Result<Vec<String>> {
         let action = "user.regenerate_recovery_codes";
         let (user, txn) = self.prove_both((actor, origin), action, (password, code)).await?;
@@ -171,7 +171,7 @@ impl Auth {
         &self,
         (actor, origin): (&Actor, &Origin),
         action: &'static str,
-        password: String,
+        password: &str,
     ) -> Result<user::Model> {
         let user = self.viewer(actor).await?;
         if self.passwords.verify(password, Some(user.hashed_password.clone())).await? {
@@ -186,7 +186,7 @@ impl Auth {
         &self,
         (actor, origin): (&Actor, &Origin),
         action: &'static str,
-        (password, code): (String, &str),
+        (password, code): (&str, &str),
     ) -> Result<(user::Model, DatabaseTransaction)> {
         let user = self.prove_password((actor, origin), action, password).await?;
         let txn = self.db.begin().await?;

@@ -13,6 +13,8 @@ pub struct Model {
     pub user_id: Uuid,
     /// The log-in it goes back to: the `sid` of access tokens.
     pub family_id: Uuid,
+    /// When that was.
+    pub logged_in_at: ChronoDateTimeUtc,
     /// SHA-256 of the token, in hex.
     pub refresh_token: String,
     /// End of its life.

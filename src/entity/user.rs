@@ -2,6 +2,11 @@
 
 use async_graphql::Enum;
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{Query, SelectStatement};
+use sea_orm::{Condition, Select};
+
+use super::{auth_session, patient};
+use crate::actor::Actor;
 
 /// What a user is in the practice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Enum, EnumIter, DeriveActiveEnum)]
@@ -62,3 +67,38 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// The users the actor may know of: oneself; a patient's therapist; the users behind a therapist's patients; for admins
+/// everybody.
+pub fn visible_to(actor: &Actor) -> Select<Entity> {
+    let oneself_and = |id: Uuid, others: SelectStatement| {
+        Condition::any().add(Column::Id.eq(id)).add(Column::Id.in_subquery(others))
+    };
+    Entity::find().filter(match actor {
+        Actor::User { id, role: Role::Therapist, .. } => {
+            oneself_and(*id, of_patients(patient::Column::UserId, patient::Column::TherapistId.eq(*id)))
+        }
+        Actor::User { id, role: Role::Patient, .. } => {
+            oneself_and(*id, of_patients(patient::Column::TherapistId, patient::Column::UserId.eq(*id)))
+        }
+        Actor::User { role: Role::Admin, .. } | Actor::System { .. } => Condition::all(),
+        Actor::Anonymous => super::nothing(),
+    })
+}
+
+fn of_patients(user: patient::Column, own: Expr) -> SelectStatement {
+    Query::select().column(user).from(patient::Entity).and_where(own).and_where(user.is_not_null()).to_owned()
+}
+
+/// An active user in a log-in of theirs that has not been revoked: one read, by two indexes.
+#[must_use]
+pub fn in_log_in(user_id: Uuid, family_id: Uuid) -> Select<Entity> {
+    let log_in = Query::select()
+        .expr(Expr::value(1))
+        .from(auth_session::Entity)
+        .and_where(auth_session::Column::FamilyId.eq(family_id))
+        .and_where(auth_session::Column::UserId.eq(user_id))
+        .and_where(auth_session::Column::IsRevoked.eq(false))
+        .to_owned();
+    Entity::find_by_id(user_id).filter(Column::IsActive.eq(true)).filter(Expr::exists(log_in))
+}

@@ -14,6 +14,9 @@ use crate::entity::session::{self, Status};
 pub use feed::{Feed, Subscription};
 pub use notifier::{Notifier, WakeUps};
 
+/// The channel of jobs and events (see [`Notifier`]).
+pub const CHANNEL: &str = "therapybridge";
+
 /// A version of a session, as subscribers hear of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {

@@ -100,6 +100,13 @@ impl TokensPayload {
     }
 }
 
+impl LogOutPayload {
+    pub(super) fn new(result: Result<(), Error>) -> ApiResult<Self> {
+        let (ended, user_errors) = payload(result)?;
+        Ok(Self { logged_out: ended.is_some(), user_errors })
+    }
+}
+
 #[derive(Default)]
 pub(super) struct AuthMutation;
 
@@ -124,7 +131,7 @@ impl AuthMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "E-mail and password.")] input: LogInInput,
     ) -> ApiResult<TokensPayload> {
-        TokensPayload::of_log_in(ctx.app().auth.log_in(&input.email, input.password, ctx.origin()).await)
+        TokensPayload::of_log_in(ctx.app().auth.log_in(&input.email, &input.password, ctx.origin()).await)
     }
 
     /// Exchanges a refresh token for new tokens. For everybody who has one. Codes: INVALID_TOKEN.
@@ -143,7 +150,6 @@ impl AuthMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Any token of the log-in.")] input: RefreshTokenInput,
     ) -> ApiResult<LogOutPayload> {
-        let (ended, user_errors) = payload(ctx.app().auth.log_out(&input.refresh_token, ctx.origin()).await)?;
-        Ok(LogOutPayload { logged_out: ended.is_some(), user_errors })
+        LogOutPayload::new(ctx.app().auth.log_out(&input.refresh_token, ctx.origin()).await)
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::runtime::{TokioSpawner, TokioTimer};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use crate::actor::Actor;
 use crate::app::App;
+use crate::auth::Auth;
 use crate::auth::invitation::Invitations;
 use crate::entity::{patient, patient_invitation, user};
 use crate::error::Error;
@@ -29,7 +29,7 @@ impl Loaders {
     pub(super) fn new(app: &Arc<App>, actor: &Actor) -> Self {
         let patients = PatientLoader { patients: app.patients.clone(), actor: actor.clone() };
         let invitations = InvitationLoader { invitations: app.invitations.clone(), actor: actor.clone() };
-        let therapists = TherapistLoader { app: app.clone() };
+        let therapists = TherapistLoader { auth: app.auth.clone(), actor: actor.clone() };
         Self {
             patients: DataLoader::new(patients, TokioSpawner::current(), TokioTimer::default()),
             invitations: DataLoader::new(invitations, TokioSpawner::current(), TokioTimer::default()),
@@ -70,7 +70,8 @@ impl Loader<Uuid> for InvitationLoader {
 
 /// Loads the therapists of sessions that the asker has been shown.
 pub(super) struct TherapistLoader {
-    app: Arc<App>,
+    auth: Auth,
+    actor: Actor,
 }
 
 impl Loader<Uuid> for TherapistLoader {
@@ -78,9 +79,7 @@ impl Loader<Uuid> for TherapistLoader {
     type Error = Arc<Error>;
 
     async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, user::Model>, Arc<Error>> {
-        let rows =
-            user::Entity::find().filter(user::Column::Id.is_in(ids.iter().copied())).all(&self.app.db).await;
-        let rows = rows.map_err(|error| Arc::new(error.into()))?;
+        let rows = self.auth.users_by_id(&self.actor, ids).await.map_err(Arc::new)?;
         Ok(rows.into_iter().map(|row| (row.id, row)).collect())
     }
 }

@@ -6,6 +6,7 @@
     reason = "these comments are the API's documentation, and spell codes as it does"
 )]
 
+mod admin;
 mod auth;
 mod connection;
 pub mod context;
@@ -13,6 +14,7 @@ mod date;
 mod error;
 mod invitation;
 mod loaders;
+mod log_ins;
 mod node;
 mod notes;
 mod patient;
@@ -29,15 +31,23 @@ pub use subscription::Subscription;
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(node::NodeQuery, user::ViewerQuery, patient::PatientQuery, session::SessionQuery);
+pub struct Query(
+    node::NodeQuery,
+    user::ViewerQuery,
+    admin::AdminQuery,
+    patient::PatientQuery,
+    session::SessionQuery,
+);
 
 /// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.
 #[derive(MergedObject, Default)]
 pub struct Mutation(
     auth::AuthMutation,
+    log_ins::LogInsMutation,
+    second_factor::SecondFactorMutation,
+    admin::AdminMutation,
     invitation::InvitationMutation,
     patient::PatientMutation,
-    second_factor::SecondFactorMutation,
     session::SessionMutation,
 );
 

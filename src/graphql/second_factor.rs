@@ -110,7 +110,7 @@ impl SecondFactorMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Your password.")] input: EnrolTotpInput,
     ) -> ApiResult<EnrolTotpPayload> {
-        let enrolled = ctx.app().auth.enrol_totp(ctx.actor(), ctx.origin(), input.password).await;
+        let enrolled = ctx.app().auth.enrol_totp(ctx.actor(), ctx.origin(), &input.password).await;
         let (enrolment, user_errors) = payload(enrolled)?;
         let (secret, otpauth_uri) = enrolment.map(|enrolment| (enrolment.secret, enrolment.uri)).unzip();
         Ok(EnrolTotpPayload { secret, otpauth_uri, user_errors })
@@ -135,7 +135,7 @@ impl SecondFactorMutation {
         #[graphql(desc = "Password and code.")] input: BothFactorsInput,
     ) -> ApiResult<DisableTotpPayload> {
         let BothFactorsInput { password, code } = input;
-        let disabled = ctx.app().auth.disable_totp(ctx.actor(), ctx.origin(), (password, &code)).await;
+        let disabled = ctx.app().auth.disable_totp(ctx.actor(), ctx.origin(), (&password, &code)).await;
         let (disabled, user_errors) = payload(disabled)?;
         Ok(DisableTotpPayload { disabled: disabled.is_some(), user_errors })
     }
@@ -149,7 +149,7 @@ impl SecondFactorMutation {
     ) -> ApiResult<RecoveryCodesPayload> {
         let BothFactorsInput { password, code } = input;
         let auth = &ctx.app().auth;
-        let codes = auth.regenerate_recovery_codes(ctx.actor(), ctx.origin(), (password, &code)).await;
+        let codes = auth.regenerate_recovery_codes(ctx.actor(), ctx.origin(), (&password, &code)).await;
         RecoveryCodesPayload::new(codes)
     }
 

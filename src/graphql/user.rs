@@ -4,10 +4,12 @@ use async_graphql::{Context, Description, ID, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::context::ContextExt;
-use super::error::ApiResult;
+use super::error::{ApiResult, UserErrorView, payload};
 use super::second_factor::SecondFactor;
+use crate::actor::Actor;
 use crate::entity::auth_session;
 use crate::entity::user::{Model, Role};
+use crate::error::Error;
 
 /// Somebody who can log in.
 #[derive(Description)]
@@ -20,9 +22,11 @@ impl User {
         self.0.id.into()
     }
 
-    /// E-mail address, in lower case.
-    async fn email(&self) -> &str {
-        &self.0.email
+    /// E-mail address, in lower case: what the user logs in with. Null for others than the user and admins.
+    async fn email(&self, ctx: &Context<'_>) -> Option<&str> {
+        let own_or_admin =
+            matches!(ctx.actor(), Actor::User { id, role, .. } if *id == self.0.id || *role == Role::Admin);
+        own_or_admin.then_some(&self.0.email)
     }
 
     /// Name as shown.
@@ -51,7 +55,7 @@ impl User {
             return Ok(Vec::new());
         }
         let rows = ctx.app().auth.auth_sessions(self.0.id).await?;
-        Ok(rows.into_iter().map(AuthSession::from).collect())
+        Ok(rows.into_iter().map(|row| AuthSession::new(row, ctx.actor())).collect())
     }
 
     /// The second factor that log-ins ask for; your own only, null for others and where there is none.
@@ -68,6 +72,8 @@ impl User {
 pub(super) struct AuthSession {
     /// Id of the log-in.
     id: ID,
+    /// When it was made.
+    created_at: DateTime<Utc>,
     /// When it was last refreshed, or made.
     last_used_at: DateTime<Utc>,
     /// When it ends unless it is refreshed.
@@ -76,12 +82,38 @@ pub(super) struct AuthSession {
     ip: Option<String>,
     /// What the client called itself.
     user_agent: Option<String>,
+    /// Whether it is the one that asks.
+    is_current: bool,
 }
 
-impl From<auth_session::Model> for AuthSession {
-    fn from(row: auth_session::Model) -> Self {
-        let auth_session::Model { family_id, created_at, expires_at, ip, user_agent, .. } = row;
-        Self { id: family_id.into(), last_used_at: created_at, expires_at, ip, user_agent }
+impl AuthSession {
+    pub(super) fn new(row: auth_session::Model, actor: &Actor) -> Self {
+        let auth_session::Model { family_id, logged_in_at, created_at, expires_at, ip, user_agent, .. } = row;
+        Self {
+            id: family_id.into(),
+            created_at: logged_in_at,
+            last_used_at: created_at,
+            expires_at,
+            ip,
+            user_agent,
+            is_current: matches!(actor, Actor::User { auth_session, .. } if *auth_session == family_id),
+        }
+    }
+}
+
+/// The user, or why nothing was changed.
+#[derive(SimpleObject)]
+pub(super) struct UserPayload {
+    /// The user, as changed.
+    user: Option<User>,
+    /// Why there is none.
+    user_errors: Vec<UserErrorView>,
+}
+
+impl UserPayload {
+    pub(super) fn new(result: Result<Model, Error>) -> ApiResult<Self> {
+        let (user, user_errors) = payload(result)?;
+        Ok(Self { user: user.map(User), user_errors })
     }
 }
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::seam::{AuthRefusal, Authenticated, Authenticator, RequestMeta};
 use crate::actor::{Actor, Origin};
 use crate::app::App;
+use crate::auth::presence::Attendance;
 use crate::error::Error;
 use crate::graphql::context::Asker;
 
@@ -27,13 +28,14 @@ impl Authenticator for Bearers {
         authorization: Option<&str>,
         meta: &RequestMeta,
     ) -> Result<Authenticated, AuthRefusal> {
-        let (actor, expires_at) = match authorization {
-            None => (Actor::Anonymous, None),
+        let (actor, expires_at, attendance) = match authorization {
+            None => (Actor::Anonymous, None, None),
             Some(value) => {
                 let bearer = self.0.auth.bearer(token(value)?).await.map_err(refusal)?;
-                (bearer.actor, Some(bearer.expires_at))
+                (bearer.actor, Some(bearer.expires_at), Some(bearer.attendance))
             }
         };
+        let revoked = attendance.as_ref().map_or_else(CancellationToken::new, Attendance::ended);
         let known = actor != Actor::Anonymous;
         let origin = Origin {
             request_id: meta.request_id.clone(),
@@ -42,7 +44,7 @@ impl Authenticator for Bearers {
         };
         let asker = Arc::new(Asker::new(self.0.clone(), actor, origin));
         let attach = Arc::new(move |request| asker.attach(request));
-        Ok(Authenticated { attach, expires_at, revoked: CancellationToken::new(), known })
+        Ok(Authenticated { attach, expires_at, revoked, attendance, known })
     }
 }
 

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::guard::DocumentLimits;
 use super::reply::Refusal;
+use crate::auth::presence::Attendance;
 use crate::clock::Clock;
 
 /// Everything the transports share; cheap to clone.
@@ -108,6 +109,8 @@ pub struct Authenticated {
     pub expires_at: Option<DateTime<Utc>>,
     /// Cancelled when the log-in is revoked: sockets and event streams end at once.
     pub revoked: CancellationToken,
+    /// Keeps `revoked` informed as long as one clone of this is held.
+    pub attendance: Option<Attendance>,
     /// Whether this is a known asker; anonymous ones may not upload.
     pub known: bool,
 }

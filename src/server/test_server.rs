@@ -151,6 +151,7 @@ impl Authenticator for TestAuthenticator {
             attach: Arc::new(move |request| request.data(Asker(name))),
             expires_at,
             revoked: self.revoked.clone(),
+            attendance: None,
             known: authorization.is_some(),
         })
     }

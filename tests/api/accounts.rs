@@ -202,9 +202,8 @@ async fn a_token_that_is_being_exchanged_while_its_log_in_ends_gives_nothing() {
         // An exchange that is not committed yet: what it issues, nobody else can see.
         let (refresh, txn) = (RefreshTokens::new(Duration::from_mins(1)), app.app.db.begin().await.unwrap());
         let rotation = refresh.spend(&txn, refresh_token(&current), app.clock.now()).await.unwrap();
-        let Rotation::Spent { user_id, family_id } = rotation else { panic!("{rotation:?}") };
-        let owner = (user_id, family_id);
-        let next = refresh.issue(&txn, owner, &Origin::default(), app.clock.now()).await.unwrap();
+        let Rotation::Spent(log_in) = rotation else { panic!("{rotation:?}") };
+        let next = refresh.issue(&txn, log_in, &Origin::default(), app.clock.now()).await.unwrap();
         let query = format!(
             "mutation ($token: String!) {{ {mutation}(input: {{ refreshToken: $token }}) {{ userErrors {{ code }} }} }}"
         );

@@ -182,8 +182,9 @@ fn rows() -> String {
         "INSERT INTO users (id, email, hashed_password, full_name, role, created_at, updated_at) VALUES
             ('{USER}', 'jane@example.com', 'x', 'Jane', 'THERAPIST', now(), now()),
             ('{OTHER_USER}', 'john@example.com', 'x', 'John', 'THERAPIST', now(), now());
-        INSERT INTO auth_sessions (id, user_id, family_id, refresh_token, expires_at, created_at, updated_at)
-            VALUES ('{USER}', '{USER}', '{USER}', repeat('a', 64), now(), now(), now());
+        INSERT INTO auth_sessions
+            (id, user_id, family_id, logged_in_at, refresh_token, expires_at, created_at, updated_at)
+            VALUES ('{USER}', '{USER}', '{USER}', now(), repeat('a', 64), now(), now(), now());
         INSERT INTO patients (id, therapist_id, name, created_at, updated_at)
             VALUES ('{PATIENT}', '{USER}', 'Noah', now(), now());
         INSERT INTO sessions (id, patient_id, therapist_id, attendance, session_date, status, audio_key, created_at, updated_at)

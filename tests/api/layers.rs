@@ -16,7 +16,7 @@ const LINES: [&[&str]; 8] = [
     // The worker and the API never know of each other: they meet in the database.
     &["worker", "graphql"],
     // The demo is an ordinary client: it knows the server's address, not its insides.
-    &["server", "demo"],
+    &["server", "demo", "admin"],
     // Puts the parts together.
     &["main"],
 ];

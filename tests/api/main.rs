@@ -10,6 +10,7 @@ mod extractive;
 mod health;
 mod invitations;
 mod layers;
+mod log_ins;
 mod patients;
 mod pipeline;
 mod processes;

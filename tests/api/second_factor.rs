@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 use futures::future::{join, join_all};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use therapybridge::clock::Clock;
@@ -300,6 +301,24 @@ async fn a_secret_moved_to_another_user_does_not_open() {
     );
     let recovered = confirm_log_in(&app, &jane.challenge().await, &jane.recovery[0]).await;
     assert_eq!(recovered["userErrors"], json!([]), "recovery codes do not depend on it");
+}
+
+#[tokio::test]
+async fn a_second_factor_outlives_the_rotation_of_the_key_and_moves_to_the_new_one_when_used() {
+    let [old, new] =
+        ["an old secret of the tests and of nobody else", "a new secret of the tests and of nobody else"];
+    let app = TestApp::with(&[("JWT_SECRET", old)]).await;
+    let jane = Holder::new(&app, "jane").await;
+    for (secret, previous, good) in [(new, "", false), (new, old, true), (new, "", true)] {
+        let url = app.app.config.database.url.as_ref().unwrap().expose_secret();
+        let vars = [("DATABASE_URL", url), ("JWT_SECRET", secret), ("JWT_PREVIOUS_SECRETS", previous)];
+        let restarted = TestApp::with(&vars).await;
+        app.clock.advance(TimeDelta::seconds(30));
+        restarted.clock.advance(app.clock.now() - restarted.clock.now());
+        let challenge = log_in(&restarted, &jane.email).await["challenge"].as_str().unwrap().to_owned();
+        let answer = confirm_log_in(&restarted, &challenge, &jane.code()).await;
+        assert_eq!(answer["accessToken"].is_string(), good, "{previous:?}: {answer}");
+    }
 }
 
 #[tokio::test]

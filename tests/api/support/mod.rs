@@ -14,8 +14,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use therapybridge::app::App;
+use therapybridge::auth::NewUser;
 use therapybridge::clock::FixedClock;
 use therapybridge::config::Config;
+use therapybridge::entity::user::Role;
 use therapybridge::server::Server;
 use therapybridge::worker;
 use tokio::task::JoinHandle;
@@ -91,6 +93,22 @@ impl TestApp {
         let tokens = self.anonymous().sign_up(input).await;
         assert_eq!(tokens["userErrors"], json!([]), "sign-up");
         (self.anonymous().with_token(tokens["accessToken"].as_str().unwrap()), patient_id)
+    }
+
+    /// A new admin, made as the command line makes one, and logged in.
+    pub(crate) async fn admin(&self, name: &str) -> Client {
+        let email = format!("{name}@example.com");
+        let new = NewUser {
+            email: email.clone(),
+            password: PASSWORD.into(),
+            full_name: name.into(),
+            role: Role::Admin,
+            timezone: None,
+            invitation_code: None,
+        };
+        self.app.auth.create_user(new).await.unwrap();
+        let tokens = self.anonymous().log_in(&email, PASSWORD).await;
+        self.anonymous().with_token(tokens["accessToken"].as_str().unwrap())
     }
 
     /// One value out of the database.
