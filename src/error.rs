@@ -13,11 +13,11 @@ pub enum Code {
     InvalidInput,
     /// There is no such thing, or it is not yours.
     NotFound,
-    /// Somebody else changed the thing meanwhile.
+    /// Somebody else changed the thing meanwhile, or it is tied to another one.
     Conflict,
     /// It exists already.
     AlreadyExists,
-    /// E-mail or password is wrong.
+    /// E-mail, password or the code of a second factor is wrong.
     InvalidCredentials,
     /// The token is unknown, expired, spent or revoked.
     InvalidToken,

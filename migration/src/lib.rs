@@ -52,6 +52,7 @@ mod m08_outbox_events;
 mod m09_idempotency_keys;
 mod m10_audit_events;
 mod m11_queue_wake_up;
+mod m12_second_factors;
 mod m13_patient_invitations;
 mod m14_rate_limits;
 mod m16_summary_releases;
@@ -74,6 +75,7 @@ impl MigratorTrait for Migrator {
             Box::new(m09_idempotency_keys::Change),
             Box::new(m10_audit_events::Change),
             Box::new(m11_queue_wake_up::Change),
+            Box::new(m12_second_factors::Change),
             Box::new(m13_patient_invitations::Change),
             Box::new(m14_rate_limits::Change),
             Box::new(m16_summary_releases::Change),

@@ -74,10 +74,7 @@ impl AccessTokens {
     /// # Errors
     /// When the key can be neither read nor kept.
     pub fn new(config: &AuthConfig) -> anyhow::Result<Self> {
-        let secret = match &config.jwt_secret {
-            Some(secret) => secret.clone(),
-            None => kept_secret(&config.jwt_secret_file)?,
-        };
+        let secret = server_secret(config)?;
         let key = |secret: &SecretString| DecodingKey::from_secret(secret.expose_secret().as_bytes());
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
@@ -114,6 +111,14 @@ impl AccessTokens {
         let read = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok();
         let claims = self.decoding.iter().find_map(read)?.claims;
         (claims.exp > now.timestamp()).then_some(claims)
+    }
+}
+
+/// `JWT_SECRET`, or the kept key: signs tokens, and what else the server must keep to itself is derived from it.
+pub(super) fn server_secret(config: &AuthConfig) -> anyhow::Result<SecretString> {
+    match &config.jwt_secret {
+        Some(secret) => Ok(secret.clone()),
+        None => kept_secret(&config.jwt_secret_file),
     }
 }
 

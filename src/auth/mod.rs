@@ -2,16 +2,22 @@
 
 pub mod access_token;
 mod accounts;
+mod challenge;
 pub mod email;
 pub mod invitation;
 mod log_ins;
 pub mod network;
 pub mod password;
 pub mod presence;
+mod random;
 pub mod rate_limit;
+mod recovery_code;
 pub mod refresh_token;
+mod seal;
+pub mod second_factor;
 pub mod sliding_window;
-pub mod typed_code;
+mod totp;
+mod typed_code;
 mod users;
 
 use std::sync::Arc;
@@ -29,6 +35,7 @@ use self::password::Passwords;
 use self::presence::{Attendance, Presence};
 use self::rate_limit::RateLimits;
 use self::refresh_token::{LogIn, RefreshTokens, Rotation};
+use self::seal::Seal;
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
@@ -44,6 +51,7 @@ pub struct Auth {
     passwords: Passwords,
     access: AccessTokens,
     refresh: RefreshTokens,
+    seal: Seal,
     /// Who is here.
     pub presence: Presence,
     limits: RateLimits,
@@ -77,8 +85,15 @@ pub struct Tokens {
     pub expires_in: i64,
     /// Whose tokens.
     pub user: user::Model,
-    /// Of which log-in.
-    pub auth_session: Uuid,
+}
+
+/// What a right password leads to.
+#[derive(Clone, Debug)]
+pub enum LogInAnswer {
+    /// The user is logged in.
+    Complete(Tokens),
+    /// There is a second factor: the challenge for [`Auth::confirm_log_in`].
+    Challenged(String),
 }
 
 /// A bearer who is who they say.
@@ -109,6 +124,7 @@ impl Auth {
             passwords: Passwords::new(),
             presence: Presence::new(),
             limits,
+            seal: Seal::new(&access_token::server_secret(config)?, &config.jwt_previous_secrets),
             db,
             clock,
         })
@@ -132,10 +148,10 @@ impl Auth {
         let user = user::ActiveModel { last_login_at: Set(Some(now)), ..self.new_row(account, now).await? };
         let txn = self.db.begin().await?;
         let user = accounts::insert(&txn, user).await?;
-        let tokens = self.open(&txn, user, origin, "user.sign_up").await?;
+        let family_id = Uuid::now_v7();
+        let tokens = self.open(&txn, (user, family_id), origin, "user.sign_up").await?;
         if let Some(code) = invitation_code {
-            let (role, auth_session) = (tokens.user.role, tokens.auth_session);
-            let actor = Actor::User { id: tokens.user.id, role, auth_session };
+            let actor = Actor::User { id: tokens.user.id, role: tokens.user.role, auth_session: family_id };
             let witness = Witness { actor: &actor, origin, at: now };
             invitation::accept(&txn, witness, ("invitationCode", &code)).await?;
         }
@@ -147,7 +163,7 @@ impl Auth {
     ///
     /// # Errors
     /// `INVALID_CREDENTIALS`; [`Error::RateLimited`].
-    pub async fn log_in(&self, email: &str, password: &str, origin: &Origin) -> Result<Tokens> {
+    pub async fn log_in(&self, email: &str, password: &str, origin: &Origin) -> Result<LogInAnswer> {
         self.limits.log_in(&email.trim().to_lowercase(), origin).await?;
         let email = email::normal(email).ok();
         loop {
@@ -168,15 +184,18 @@ impl Auth {
             let new_hash = self.passwords.rehash(password, &user.hashed_password).await?;
             let txn = self.db.begin().await?;
             if let Some(user) = self.admit(&txn, &user, new_hash).await? {
-                let tokens = self.open(&txn, user, origin, "user.log_in").await?;
+                let answer = match self.challenge(&txn, &user, origin).await? {
+                    Some(challenge) => LogInAnswer::Challenged(challenge),
+                    None => LogInAnswer::Complete(self.let_in(&txn, user.id, origin, "user.log_in").await?),
+                };
                 txn.commit().await?;
-                return Ok(tokens);
+                return Ok(answer);
             }
             // The password, or its hash, was changed while it was verified: look again.
         }
     }
 
-    /// Marks a log-in, and holds the user's row until the transaction ends; `None` when the account is no longer the one
+    /// Holds the row of a user whose password was right, until the transaction ends; `None` when the account is no longer the one
     /// whose password was verified. A log-in that raced past a change of password would otherwise survive it.
     async fn admit(
         &self,
@@ -186,7 +205,6 @@ impl Auth {
     ) -> Result<Option<user::Model>> {
         let hash = new_hash.unwrap_or_else(|| verified.hashed_password.clone());
         let admitted = user::Entity::update_many()
-            .col_expr(user::Column::LastLoginAt, Expr::value(self.clock.now()))
             .col_expr(user::Column::HashedPassword, Expr::value(hash))
             .filter(user::Column::Id.eq(verified.id))
             .filter(user::Column::IsActive.eq(true))
@@ -194,6 +212,23 @@ impl Auth {
             .exec_with_returning(txn)
             .await?;
         Ok(admitted.into_iter().next())
+    }
+
+    /// Lets somebody in who has proven who they are.
+    async fn let_in(
+        &self,
+        txn: &impl ConnectionTrait,
+        user_id: Uuid,
+        origin: &Origin,
+        action: &'static str,
+    ) -> Result<Tokens> {
+        let user = user::Entity::update_many()
+            .col_expr(user::Column::LastLoginAt, Expr::value(self.clock.now()))
+            .filter(user::Column::Id.eq(user_id))
+            .exec_with_returning(txn)
+            .await?;
+        let user = user.into_iter().next().ok_or(Error::Unauthenticated)?;
+        self.open(txn, (user, Uuid::now_v7()), origin, action).await
     }
 
     /// Exchanges a refresh token for new tokens. A spent one revokes every token of its log-in.
@@ -288,11 +323,11 @@ impl Auth {
     async fn open(
         &self,
         txn: &impl ConnectionTrait,
-        user: user::Model,
+        (user, family_id): (user::Model, Uuid),
         origin: &Origin,
         action: &'static str,
     ) -> Result<Tokens> {
-        let log_in = LogIn { user_id: user.id, family_id: Uuid::now_v7(), at: self.clock.now() };
+        let log_in = LogIn { user_id: user.id, family_id, at: self.clock.now() };
         self.witness(txn, (&user, log_in.family_id), origin, action).await?;
         self.issue(txn, user, log_in, origin).await
     }
@@ -308,13 +343,7 @@ impl Auth {
         let refresh_token = self.refresh.issue(txn, log_in, origin, now).await?;
         let claims = Claims::new(&user, log_in.family_id, now, self.access.ttl());
         let access_token = self.access.sign(&claims)?;
-        Ok(Tokens {
-            access_token,
-            refresh_token,
-            expires_in: claims.exp - claims.iat,
-            user,
-            auth_session: log_in.family_id,
-        })
+        Ok(Tokens { access_token, refresh_token, expires_in: claims.exp - claims.iat, user })
     }
 
     async fn witness(

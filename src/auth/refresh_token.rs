@@ -4,8 +4,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rand::TryRngCore;
-use rand::rngs::OsRng;
 use sea_orm::sea_query::{Expr, LockType};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -13,6 +11,7 @@ use sea_orm::{
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::random;
 use crate::actor::Origin;
 use crate::entity::auth_session::{ActiveModel, Column, Entity, Model};
 use crate::entity::user;
@@ -220,7 +219,7 @@ pub async fn end(
     Ok(chosen.exec(txn).await?.rows_affected)
 }
 
-fn hash(token: &str) -> String {
+pub(super) fn hash(token: &str) -> String {
     hex::encode(Sha256::digest(token.as_bytes()))
 }
 
@@ -229,7 +228,5 @@ fn hash(token: &str) -> String {
 /// # Panics
 /// When the operating system has no randomness: then nothing is safe.
 pub(crate) fn random_hex() -> String {
-    let mut bytes = [0_u8; 32];
-    OsRng.try_fill_bytes(&mut bytes).expect("the operating system gives random bytes");
-    hex::encode(bytes)
+    hex::encode(random::bytes::<32>())
 }

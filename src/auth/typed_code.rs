@@ -1,9 +1,9 @@
 //! Secrets that people type: 80 random bits in Crockford's base32, in groups, `7ZK3-0QWM-4D9T-XB2H`. Case, hyphens and
 //! spaces do not matter, and letters that look like digits are read as those.
 
-use rand::TryRngCore;
-use rand::rngs::OsRng;
 use sha2::{Digest, Sha256};
+
+use super::random;
 
 /// No I, L, O and U.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -17,10 +17,8 @@ const MAX_TYPED: usize = 64;
 ///
 /// # Panics
 /// When the operating system has no randomness: then nothing is safe.
-#[must_use]
-pub fn generate() -> String {
-    let mut bytes = [0_u8; CHARACTERS];
-    OsRng.try_fill_bytes(&mut bytes).expect("the operating system gives random bytes");
+pub(super) fn generate() -> String {
+    let bytes = random::bytes::<CHARACTERS>();
     // 256 is a multiple of 32: every character is as likely as any other.
     let characters: Vec<char> =
         bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect();
@@ -30,8 +28,7 @@ pub fn generate() -> String {
 
 /// What is kept of a code. A plain SHA-256 does: 80 random bits cannot be guessed from a hash, so that a slow or salted
 /// one, as passwords need, would only keep the database from looking a code up.
-#[must_use]
-pub fn hash(typed: &str) -> String {
+pub(super) fn hash(typed: &str) -> String {
     hex::encode(Sha256::digest(normal(typed).as_bytes()))
 }
 

@@ -5,7 +5,7 @@ use async_graphql::{Context, InputObject, Object, SimpleObject};
 use super::context::ContextExt;
 use super::error::{ApiResult, UserErrorView, payload};
 use super::user::User;
-use crate::auth::{NewUser, Tokens};
+use crate::auth::{LogInAnswer, NewUser, Tokens};
 use crate::entity::user::Role;
 use crate::error::Error;
 
@@ -47,7 +47,7 @@ pub(super) struct RefreshTokenInput {
 }
 
 /// Tokens, or why there are none.
-#[derive(SimpleObject)]
+#[derive(Default, SimpleObject)]
 pub(super) struct TokensPayload {
     /// For the header `Authorization: Bearer …`, and for `connection_init`.
     access_token: Option<String>,
@@ -58,6 +58,8 @@ pub(super) struct TokensPayload {
     expires_in: Option<i64>,
     /// Whose tokens.
     user: Option<User>,
+    /// Instead of tokens, from `logIn` where there is a second factor: for `confirmLogIn`, within 5 minutes.
+    challenge: Option<String>,
     /// Why there are none.
     user_errors: Vec<UserErrorView>,
 }
@@ -72,20 +74,29 @@ pub(super) struct LogOutPayload {
 }
 
 impl TokensPayload {
-    fn new(result: Result<Tokens, Error>) -> ApiResult<Self> {
+    pub(super) fn new(result: Result<Tokens, Error>) -> ApiResult<Self> {
         let (tokens, user_errors) = payload(result)?;
         Ok(match tokens {
-            Some(Tokens { access_token, refresh_token, expires_in, user, .. }) => Self {
+            Some(Tokens { access_token, refresh_token, expires_in, user }) => Self {
                 access_token: Some(access_token),
                 refresh_token: Some(refresh_token),
                 expires_in: Some(expires_in),
                 user: Some(User::viewer(user)),
+                challenge: None,
                 user_errors,
             },
-            None => {
-                Self { access_token: None, refresh_token: None, expires_in: None, user: None, user_errors }
-            }
+            None => Self { user_errors, ..Self::default() },
         })
+    }
+
+    fn of_log_in(result: Result<LogInAnswer, Error>) -> ApiResult<Self> {
+        match result {
+            Ok(LogInAnswer::Challenged(challenge)) => {
+                Ok(Self { challenge: Some(challenge), ..Self::default() })
+            }
+            Ok(LogInAnswer::Complete(tokens)) => Self::new(Ok(tokens)),
+            Err(error) => Self::new(Err(error)),
+        }
     }
 }
 
@@ -113,13 +124,14 @@ impl AuthMutation {
         TokensPayload::new(ctx.app().auth.sign_up(new, ctx.origin()).await)
     }
 
-    /// Logs in. For everybody. Codes: INVALID_CREDENTIALS.
+    /// Logs in; with a second factor the answer is a `challenge` for `confirmLogIn`. For everybody.
+    /// Codes: INVALID_CREDENTIALS.
     async fn log_in(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "E-mail and password.")] input: LogInInput,
     ) -> ApiResult<TokensPayload> {
-        TokensPayload::new(ctx.app().auth.log_in(&input.email, &input.password, ctx.origin()).await)
+        TokensPayload::of_log_in(ctx.app().auth.log_in(&input.email, &input.password, ctx.origin()).await)
     }
 
     /// Exchanges a refresh token for new tokens. For everybody who has one. Codes: INVALID_TOKEN.

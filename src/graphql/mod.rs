@@ -19,6 +19,7 @@ mod node;
 mod notes;
 mod patient;
 mod release;
+mod second_factor;
 mod session;
 mod subscription;
 mod transcript;
@@ -44,6 +45,7 @@ pub struct Query(
 pub struct Mutation(
     auth::AuthMutation,
     log_ins::LogInsMutation,
+    second_factor::SecondFactorMutation,
     admin::AdminMutation,
     invitation::InvitationMutation,
     patient::PatientMutation,

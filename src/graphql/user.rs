@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::context::ContextExt;
 use super::error::{ApiResult, UserErrorView, payload};
+use super::second_factor::SecondFactor;
 use crate::actor::Actor;
 use crate::entity::auth_session;
 use crate::entity::user::{Model, Role};
@@ -72,6 +73,14 @@ impl User {
         }
         let rows = ctx.app().auth.auth_sessions(self.row.id).await?;
         Ok(rows.into_iter().map(|row| AuthSession::new(row, ctx.actor())).collect())
+    }
+
+    /// The second factor that log-ins ask for; your own only, null for others and where there is none.
+    async fn second_factor(&self, ctx: &Context<'_>) -> ApiResult<Option<SecondFactor>> {
+        if !ctx.actor().user_id().is_ok_and(|id| id == self.row.id) {
+            return Ok(None);
+        }
+        Ok(ctx.app().auth.second_factor(self.row.id).await?.map(SecondFactor::from))
     }
 }
 

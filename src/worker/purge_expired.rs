@@ -13,11 +13,12 @@ use crate::queue::jobs::PurgeExpired;
 const BATCH: usize = 1000;
 
 /// What is removed, and when: table, primary key, condition.
-const RETENTION: [(&str, &str, &str); 6] = [
+const RETENTION: [(&str, &str, &str); 7] = [
     ("outbox_events", "seq", "created_at < now() - interval '7 days'"),
     ("idempotency_keys", "(user_id, key)", "created_at < now() - interval '24 hours'"),
     ("rate_limits", "key", "expires_at < now()"),
     ("auth_sessions", "id", "expires_at < now() - interval '30 days'"),
+    ("log_in_challenges", "id", "expires_at < now() - interval '1 day'"),
     ("apalis.jobs", "id", "status IN ('Done', 'Killed') AND done_at < now() - interval '7 days'"),
     (
         "apalis.workers",

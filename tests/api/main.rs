@@ -22,6 +22,7 @@ mod providers;
 mod queue;
 mod releases;
 mod schema;
+mod second_factor;
 mod sessions;
 mod subscriptions;
 mod support;

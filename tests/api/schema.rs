@@ -8,18 +8,19 @@ use therapybridge::graphql;
 use super::support::root;
 
 /// Names that clients rely on: a type, and what it has.
-const FIXED: [(&str, &str); 19] = [
+const FIXED: [(&str, &str); 20] = [
     ("Query", "node viewer patients patient sessions session"),
     ("Mutation", "signUp logIn refreshToken logOut createPatient updatePatient archivePatient"),
     ("Mutation", "uploadSession retrySession extractNotes invitePatient revokeInvitation acceptInvitation"),
     ("Mutation", "releaseSummary withdrawSummary"),
+    ("Mutation", "confirmLogIn enrolTotp confirmTotp disableTotp regenerateRecoveryCodes"),
     ("Subscription", "sessionUpdated sessionsUpdated"),
     ("SignUpInput", "email password fullName role timezone invitationCode"),
     ("CreatePatientInput", "name email phone idempotencyKey"),
     ("UploadSessionInput", "patientId audio sessionDate durationMinutes idempotencyKey"),
-    ("TokensPayload", "accessToken refreshToken expiresIn user userErrors"),
-    ("User", "id email fullName role timezone isActive authSessions"),
-    ("Patient", "id name email phone archivedAt sessions createdAt"),
+    ("TokensPayload", "accessToken refreshToken expiresIn user challenge userErrors"),
+    ("User", "id email fullName role timezone isActive authSessions secondFactor"),
+    ("Patient", "id name email phone archivedAt hasAccount invitation sessions createdAt"),
     (
         "Session",
         "id patient therapist status attendance scheduledStart sessionDate durationMinutes progress version",
