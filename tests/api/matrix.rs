@@ -9,6 +9,7 @@ mod rules;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -18,6 +19,9 @@ use super::support::client::Client;
 use super::support::practice::{ACTORS, Practice};
 use super::support::recording;
 use super::support::socket::{News, Watch};
+
+/// A subscription that says nothing for so long was accepted: an answer that no rule expects.
+const SILENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn every_operation_has_a_rule() {
@@ -187,7 +191,11 @@ async fn ask(client: &Client, operation: &Operation, document: &str) -> Value {
 
 /// The first thing a subscription says, as an answer over HTTP would say it.
 async fn first_news(client: &Client, document: &str) -> Value {
-    match Watch::start(client, document, json!({})).await.next().await {
+    let mut watch = Watch::start(client, document, json!({})).await;
+    let Ok(news) = tokio::time::timeout(SILENCE, watch.next()).await else {
+        return json!({ "errors": [{ "extensions": { "code": "silence" } }] });
+    };
+    match news {
         News::Data(data) => json!({ "data": data }),
         News::Refused(errors) => json!({ "errors": errors }),
         News::Closed(Some(4401 | 4403)) => {
