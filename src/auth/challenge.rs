@@ -44,7 +44,7 @@ impl Auth {
     ///
     /// # Errors
     /// `INVALID_CREDENTIALS` for a wrong code; `INVALID_TOKEN` for a challenge that is unknown, expired, completed or used
-    /// up, or whose user was deactivated or changed the password since.
+    /// up, or whose user was deactivated or changed the password since; [`Error::RateLimited`].
     pub async fn confirm_log_in(&self, token: &str, code: &str, origin: &Origin) -> Result<Tokens> {
         let now = self.clock.now();
         let challenge = count_try(&self.db, token, now).await?;
@@ -66,6 +66,9 @@ impl Auth {
         origin: &Origin,
         now: DateTime<Utc>,
     ) -> Result<Tokens> {
+        // Five tries a challenge are few, but every right password gives a challenge.
+        let user = user::Entity::find_by_id(challenge.user_id).one(&self.db).await?;
+        self.limits.confirm_log_in(&user.ok_or_else(invalid_challenge)?.email, origin).await?;
         let txn = self.db.begin().await?;
         let user = hold_user(&txn, challenge.user_id).await?;
         let unchanged = user.is_active && mark(&user) == challenge.password_mark;

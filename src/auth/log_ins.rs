@@ -76,6 +76,7 @@ impl Auth {
         origin: &Origin,
         (current, new): (&str, &str),
     ) -> Result<user::Model> {
+        self.limits.proof_of_user(actor, origin).await?;
         loop {
             let user = self.viewer(actor).await?;
             if !self.passwords.verify(current, Some(user.hashed_password.clone())).await? {

@@ -65,6 +65,17 @@ impl RateLimits {
         self.proof("rate_limit.confirm_log_in", email, origin).await
     }
 
+    /// Counts a proof of who they are, by a password or a code, of somebody who is logged in already: whoever got hold of
+    /// a log-in must not get hold of the account by guessing.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`], and what [`Actor::user_id`] gives.
+    pub async fn proof_of_user(&self, actor: &Actor, origin: &Origin) -> Result<()> {
+        let Some(rate) = self.config.log_in else { return Ok(()) };
+        let of = format!("user {}", actor.user_id()?);
+        self.count(Count { action: "rate_limit.proof", of, rate }, actor, origin).await
+    }
+
     /// Counts a sign-up.
     ///
     /// # Errors

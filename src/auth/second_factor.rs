@@ -61,6 +61,7 @@ impl Auth {
     /// `INVALID_CREDENTIALS` for a wrong code; `INVALID_STATE` when nothing is being set up.
     pub async fn confirm_totp(&self, actor: &Actor, origin: &Origin, code: &str) -> Result<Vec<String>> {
         let (user_id, now) = (actor.user_id()?, self.clock.now());
+        self.limits.proof_of_user(actor, origin).await?;
         let txn = self.db.begin().await?;
         hold_user(&txn, user_id).await?;
         let factor = Entity::find_by_id(user_id).one(&txn).await?.ok_or_else(nothing_pending)?;
@@ -174,6 +175,7 @@ impl Auth {
         password: &str,
     ) -> Result<user::Model> {
         let user = self.viewer(actor).await?;
+        self.limits.proof_of_user(actor, origin).await?;
         if self.passwords.verify(password, Some(user.hashed_password.clone())).await? {
             return Ok(user);
         }

@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, Header};
 use serde_json::{Value, json};
 
 use super::support::client::Client;
-use super::support::practice::{NAME, Practice, SECRET, opened, signed};
+use super::support::practice::{NAME, Practice, SECRET, opened, secrets_from, signed};
 use super::support::socket::{News, Watch};
 use super::support::{TestApp, code, recording};
 
@@ -189,10 +189,7 @@ async fn a_patient_finds_nothing_unreleased_on_any_way() {
             let seen = maria.call(&way.replace("NOTES", notes), variables.clone()).await.to_string();
             assert_eq!(seen.contains("takes courage"), !withdrawn, "{way}: {seen}");
             assert!(!seen.contains("is unreleased"), "{way}: {seen}");
-            assert!(
-                practice.secrets_from("patient").iter().all(|secret| !seen.contains(secret)),
-                "{way}: {seen}"
-            );
+            assert!(secrets_from("patient").iter().all(|secret| !seen.contains(secret)), "{way}: {seen}");
         }
     }
 }
@@ -329,7 +326,7 @@ async fn a_stranger_learns_the_schema_and_nothing_else() {
     let schema = stranger.call("{ __typename __schema { queryType { name } } }", json!({})).await;
     assert_eq!(schema, json!({ "__typename": "Query", "__schema": { "queryType": { "name": "Query" } } }));
     let answer = stranger.answer(READ, json!({ "id": practice.id("session") })).await.to_string();
-    assert!(practice.secrets_from("anonymous").iter().all(|secret| !answer.contains(secret)), "{answer}");
+    assert!(secrets_from("anonymous").iter().all(|secret| !answer.contains(secret)), "{answer}");
 }
 
 /// Subscribes over server-sent events: the status, and everything up to the end.

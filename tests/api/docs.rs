@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::support::root;
 
-const PAGES: [&str; 4] = ["README.md", "docs/architecture.md", "docs/api.md", "docs/pipeline.md"];
+const PAGES: [&str; 5] =
+    ["README.md", "docs/architecture.md", "docs/api.md", "docs/pipeline.md", "docs/security.md"];
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -76,4 +77,16 @@ fn commands_of_make_that_are_told_of_exist() {
         }
     }
     assert!(make_targets(&read("README.md")).contains("demo"));
+}
+
+#[test]
+fn tests_that_the_security_page_names_exist() {
+    let page = read("docs/security.md");
+    // The pieces at odd places stand between backticks.
+    let named: Vec<_> = page.split('`').skip(1).step_by(2).filter_map(|code| code.split_once("::")).collect();
+    assert!(named.len() > 20, "{named:?}");
+    for (module, test) in named.into_iter().filter(|(_, test)| !test.is_empty()) {
+        let source = read(&format!("tests/api/{module}.rs"));
+        assert!(source.contains(&format!("fn {test}(")), "there is no test {module}::{test}");
+    }
 }

@@ -9,15 +9,19 @@ mod rules;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use self::introspection::Schema;
 use self::rules::{DATA, NOTHING, OPERATIONS, Operation, TYPES, Type};
 use super::support::client::Client;
-use super::support::practice::{ACTORS, Practice};
+use super::support::practice::{ACTORS, Practice, secrets_from};
 use super::support::recording;
 use super::support::socket::{News, Watch};
+
+/// A subscription that says nothing for so long was accepted: an answer that no rule expects.
+const SILENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn every_operation_has_a_rule() {
@@ -39,8 +43,8 @@ async fn every_field_has_a_rule() {
     for ty in schema.content_types() {
         present.extend(schema.field_names(ty).iter().map(|field| format!("{ty}.{field}")));
     }
-    let rules = TYPES.iter().flat_map(|ty| ty.fields().map(|(_, field)| format!("{}.{field}", ty.name)));
-    let ruled: BTreeSet<String> = rules.collect();
+    let lines = TYPES.iter().flat_map(|ty| ty.fields().map(|(_, field)| format!("{}.{field}", ty.name)));
+    let ruled: BTreeSet<String> = lines.collect();
     let missing: Vec<_> = present.difference(&ruled).collect();
     assert!(missing.is_empty(), "who may see these? Add lines to TYPES in matrix/rules.rs: {missing:?}");
     let gone: Vec<_> = ruled.difference(&present).collect();
@@ -96,7 +100,7 @@ async fn try_operation(
     let answer = ask(practice.actor(actor), operation, &document).await;
     let (outcome, expected) = (outcome(&answer), operation.expected_by(actor));
     let asked = format!("{}({}) as {actor}", operation.name, operation.arguments);
-    let mut wrong = leaks(practice, actor, &asked, &answer);
+    let mut wrong = leaks(actor, &asked, &answer);
     if outcome != expected {
         wrong.push(format!("{asked}: expected {expected}, got {outcome}: {:.300}", answer.to_string()));
     }
@@ -120,7 +124,7 @@ async fn try_field(
     let document = format!("{{ {} }}", with_ids(&document, practice));
     let answer = practice.actor(actor).answer(&document, json!({})).await;
     let asked = format!("{}.{field} as {actor}", ty.name);
-    let mut wrong = leaks(practice, actor, &asked, &answer);
+    let mut wrong = leaks(actor, &asked, &answer);
     let code = answer["errors"][0]["extensions"]["code"].as_str();
     let expected_code = must_log_in(actor).then_some("UNAUTHENTICATED");
     if code != expected_code {
@@ -187,7 +191,11 @@ async fn ask(client: &Client, operation: &Operation, document: &str) -> Value {
 
 /// The first thing a subscription says, as an answer over HTTP would say it.
 async fn first_news(client: &Client, document: &str) -> Value {
-    match Watch::start(client, document, json!({})).await.next().await {
+    let mut watch = Watch::start(client, document, json!({})).await;
+    let Ok(news) = tokio::time::timeout(SILENCE, watch.next()).await else {
+        return json!({ "errors": [{ "extensions": { "code": "silence" } }] });
+    };
+    match news {
         News::Data(data) => json!({ "data": data }),
         News::Refused(errors) => json!({ "errors": errors }),
         News::Closed(Some(4401 | 4403)) => {
@@ -230,8 +238,8 @@ fn must_log_in(actor: &str) -> bool {
     ["anonymous", "deactivated", "expired", "revoked"].contains(&actor)
 }
 
-fn leaks(practice: &Practice, actor: &str, asked: &str, answer: &Value) -> Vec<String> {
+fn leaks(actor: &str, asked: &str, answer: &Value) -> Vec<String> {
     let text = answer.to_string();
-    let told = practice.secrets_from(actor).into_iter().filter(|secret| text.contains(secret));
+    let told = secrets_from(actor).into_iter().filter(|secret| text.contains(secret));
     told.map(|secret| format!("{asked}: tells {secret:?}")).collect()
 }

@@ -65,7 +65,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("Mutation.refreshToken", "input: { refreshToken: \"unknown\" }", ["INVALID_TOKEN"; 6]),
     op("Mutation.logOut", "input: { refreshToken: \"unknown\" }", EVERYBODY),
     op("Mutation.createPatient", "input: { name: \"New\" }", THERAPISTS),
-    op("Mutation.updatePatient", "input: { patientId: $patient, email: null }", OWN_THERAPIST),
+    op("Mutation.updatePatient", "input: { patientId: $patient, phone: \"+49 221 5550199\" }", OWN_THERAPIST),
     alone("Mutation.archivePatient", "patientId: $patient", OWN_THERAPIST),
     op("Mutation.uploadSession", "input: { patientId: $patient, audio: $file }", OWN_THERAPIST),
     op(

@@ -66,9 +66,13 @@ impl Watch {
 
     /// The next thing that is heard.
     pub(crate) async fn next(&mut self) -> News {
+        // Over all messages: the server's pings must not keep a silent test waiting for ever.
+        tokio::time::timeout(PATIENCE, self.hear()).await.expect("news in time")
+    }
+
+    async fn hear(&mut self) -> News {
         loop {
-            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("news in time");
-            let text = match message {
+            let text = match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => text,
                 Some(Ok(Message::Close(frame))) => return News::Closed(frame.map(|frame| frame.code.into())),
                 Some(Ok(_)) => continue,
