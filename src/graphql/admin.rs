@@ -26,7 +26,7 @@ impl AdminQuery {
         let page = PageArgs::new(first, after.as_deref())?;
         let rows = auth.users(actor, search.as_deref(), page).await?;
         let total = if wants_total(ctx) { auth.count_users(actor, search.as_deref()).await? } else { 0 };
-        Ok(connection(rows, after.is_some(), total, |row| row.id, User))
+        Ok(connection(rows, after.is_some(), total, |row| row.id, User::from))
     }
 
     /// One user; null when there is none with this id. For admins.
@@ -37,7 +37,7 @@ impl AdminQuery {
     ) -> ApiResult<Option<User>> {
         ctx.actor().admin_id()?;
         let Some(id) = uuid(&id) else { return Ok(None) };
-        Ok(ctx.app().auth.user(ctx.actor(), id).await?.map(User))
+        Ok(ctx.app().auth.user(ctx.actor(), id).await?.map(User::from))
     }
 }
 
@@ -46,8 +46,8 @@ pub(super) struct AdminMutation;
 
 #[Object]
 impl AdminMutation {
-    /// Shuts a user out: all log-ins end at once, sockets and streams too, and none can be made. Doing it twice is fine.
-    /// For admins, for other accounts than their own. Codes: NOT_FOUND, INVALID_STATE.
+    /// Shuts a user out: all log-ins end at once, sockets and streams too, and none can be made. For admins, who cannot do
+    /// it to themselves. Doing it twice is fine. Codes: NOT_FOUND, INVALID_STATE.
     async fn deactivate_user(
         &self,
         ctx: &Context<'_>,

@@ -76,7 +76,7 @@ impl TokensPayload {
                 access_token: Some(access_token),
                 refresh_token: Some(refresh_token),
                 expires_in: Some(expires_in),
-                user: Some(User(user)),
+                user: Some(User::oneself(user)),
                 user_errors,
             },
             None => {

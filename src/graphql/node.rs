@@ -35,6 +35,6 @@ impl NodeQuery {
         if let Some(session) = ctx.app().sessions.get(ctx.actor(), id).await? {
             return Ok(Some(Session(session).into()));
         }
-        Ok(ctx.app().auth.user(ctx.actor(), id).await?.map(|user| User(user).into()))
+        Ok(ctx.app().auth.user(ctx.actor(), id).await?.map(|user| User::from(user).into()))
     }
 }

@@ -47,7 +47,7 @@ impl Session {
     /// Whose session.
     async fn therapist(&self, ctx: &Context<'_>) -> ApiResult<Option<User>> {
         let loaded = ctx.loaders().therapists.load_one(self.0.therapist_id).await;
-        Ok(loaded.map_err(ApiError::shared)?.map(User))
+        Ok(loaded.map_err(ApiError::shared)?.map(User::from))
     }
 
     /// How far the recording is processed; null until there is one.

@@ -12,7 +12,28 @@ use crate::error::Error;
 
 /// Somebody who can log in.
 #[derive(Description)]
-pub(super) struct User(pub(super) Model);
+pub(super) struct User(pub(super) Model, Shown);
+
+/// To whom a user is shown.
+enum Shown {
+    /// To whoever asks.
+    ToAsker,
+    /// To the user, who has just proven it, and asked as nobody.
+    ToOneself,
+}
+
+impl From<Model> for User {
+    fn from(row: Model) -> Self {
+        Self(row, Shown::ToAsker)
+    }
+}
+
+impl User {
+    /// The user of tokens that are given out with it.
+    pub(super) fn oneself(row: Model) -> Self {
+        Self(row, Shown::ToOneself)
+    }
+}
 
 #[Object(use_type_description)]
 impl User {
@@ -23,9 +44,12 @@ impl User {
 
     /// E-mail address, in lower case: what the user logs in with. Null for others than the user and admins.
     async fn email(&self, ctx: &Context<'_>) -> Option<&str> {
-        let own_or_admin =
-            matches!(ctx.actor(), Actor::User { id, role, .. } if *id == self.0.id || *role == Role::Admin);
-        own_or_admin.then_some(&self.0.email)
+        let shown = match (&self.1, ctx.actor()) {
+            (Shown::ToOneself, _) => true,
+            (Shown::ToAsker, Actor::User { id, role, .. }) => *id == self.0.id || *role == Role::Admin,
+            (Shown::ToAsker, _) => false,
+        };
+        shown.then_some(self.0.email.as_str())
     }
 
     /// Name as shown.
@@ -104,7 +128,7 @@ pub(super) struct UserPayload {
 impl UserPayload {
     pub(super) fn new(result: Result<Model, Error>) -> ApiResult<Self> {
         let (user, user_errors) = payload(result)?;
-        Ok(Self { user: user.map(User), user_errors })
+        Ok(Self { user: user.map(User::from), user_errors })
     }
 }
 
@@ -115,6 +139,6 @@ pub(super) struct ViewerQuery;
 impl ViewerQuery {
     /// Yourself. For everybody who is logged in.
     async fn viewer(&self, ctx: &Context<'_>) -> ApiResult<User> {
-        Ok(User(ctx.app().auth.viewer(ctx.actor()).await?))
+        Ok(ctx.app().auth.viewer(ctx.actor()).await?.into())
     }
 }
