@@ -69,9 +69,9 @@ mod tests {
 
     #[test]
     fn a_domain_of_another_script_is_kept_in_ascii_however_it_was_typed() {
-        for typed in ["jane@Praxis-Müller.de", "jane@praxis-mu\u{308}ller.de", "jane@xn--praxis-mller-llb.de"]
+        for typed in ["jane@Praxis-Müller.de", "jane@praxis-mu\u{308}ller.de", "jane@xn--praxis-mller-klb.de"]
         {
-            assert_eq!(normal(typed).as_deref(), Ok("jane@xn--praxis-mller-llb.de"), "{typed}");
+            assert_eq!(normal(typed).as_deref(), Ok("jane@xn--praxis-mller-klb.de"), "{typed}");
         }
         assert_eq!(
             normal("jane@ｅｘａｍｐｌｅ。com").as_deref(),

@@ -89,16 +89,11 @@ impl Presence {
     #[must_use]
     pub fn attend(&self, user_id: Uuid, family_id: Uuid) -> Attendance {
         let (key, mut registry) = ((user_id, family_id), lock(&self.registry));
-        let present = registry.get(&key).and_then(Weak::upgrade);
-        let open = match present {
-            Some(open) if !open.ended.is_cancelled() => open,
-            _ => {
-                let ended = CancellationToken::new();
-                let open = Arc::new(Open { key, ended, registry: self.registry.clone() });
-                registry.insert(key, Arc::downgrade(&open));
-                open
-            }
-        };
+        if let Some(open) = registry.get(&key).and_then(Weak::upgrade) {
+            return Attendance(open);
+        }
+        let open = Arc::new(Open { key, ended: CancellationToken::new(), registry: self.registry.clone() });
+        registry.insert(key, Arc::downgrade(&open));
         Attendance(open)
     }
 
@@ -124,16 +119,16 @@ impl Presence {
             return Ok(());
         }
         let dead: Vec<Key> = sqlx::query_as(DEAD).bind(&users).bind(&families).fetch_all(pool).await?;
-        for open in self.present(&dead) {
+        for open in self.take(&dead) {
             open.ended.cancel();
         }
         Ok(())
     }
 
-    /// Those of the log-ins that are here; the registry is free again when they are let go.
-    fn present(&self, keys: &[Key]) -> Vec<Arc<Open>> {
-        let registry = lock(&self.registry);
-        keys.iter().filter_map(|key| registry.get(key)?.upgrade()).collect()
+    /// Takes log-ins out of the registry. They are let go when it is free again, for that locks it too.
+    fn take(&self, keys: &[Key]) -> Vec<Arc<Open>> {
+        let mut registry = lock(&self.registry);
+        keys.iter().filter_map(|key| registry.remove(key)?.upgrade()).collect()
     }
 }
 
@@ -167,7 +162,7 @@ mod tests {
     fn the_ended_and_those_who_come_after_do_not_disturb_each_other() {
         let (presence, user, family) = (Presence::new(), Uuid::now_v7(), Uuid::now_v7());
         let before = presence.attend(user, family);
-        presence.present(&[(user, family)])[0].ended.cancel();
+        presence.take(&[(user, family)])[0].ended.cancel();
         let after = presence.attend(user, family);
         assert!(before.ended().is_cancelled() && !after.ended().is_cancelled());
         drop(before);

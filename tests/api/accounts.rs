@@ -209,7 +209,7 @@ async fn a_token_that_is_being_exchanged_while_its_log_in_ends_gives_nothing() {
         );
         let (client, variables) = (app.anonymous(), json!({ "token": spent["refreshToken"] }));
         let end = tokio::spawn(async move { client.call(&query, variables).await });
-        until_somebody_waits_for_a_lock(&app).await;
+        app.somebody_waits_for_a_lock().await;
         txn.commit().await.unwrap();
         end.await.unwrap();
         assert_eq!(
@@ -547,14 +547,4 @@ async fn dump(app: &TestApp) -> String {
             &sqlx::query_scalar::<_, String>(AssertSqlSafe(rows)).fetch_one(app.app.pool()).await.unwrap();
     }
     dump
-}
-
-async fn until_somebody_waits_for_a_lock(app: &TestApp) {
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let wait = async {
-        while app.count(waiting).await == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), wait).await.expect("somebody waits");
 }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use therapybridge::app::App;
 use therapybridge::auth::NewUser;
@@ -79,10 +80,20 @@ impl TestApp {
 
     /// A new user, logged in.
     pub(crate) async fn user(&self, name: &str, role: &str) -> Client {
+        let tokens = self.sign_up(name, role).await;
+        self.anonymous().with_token(tokens["accessToken"].as_str().unwrap())
+    }
+
+    /// The tokens of a new therapist.
+    pub(crate) async fn tokens(&self, name: &str) -> Value {
+        self.sign_up(name, "THERAPIST").await
+    }
+
+    async fn sign_up(&self, name: &str, role: &str) -> Value {
         let input = json!({ "email": format!("{name}@example.com"), "password": PASSWORD, "fullName": name, "role": role });
         let tokens = self.anonymous().sign_up(input).await;
         assert_eq!(tokens["userErrors"], json!([]), "sign-up");
-        self.anonymous().with_token(tokens["accessToken"].as_str().unwrap())
+        tokens
     }
 
     /// A new admin, made as the command line makes one, and logged in.
@@ -115,6 +126,30 @@ impl TestApp {
     /// One value out of the database.
     pub(crate) async fn count(&self, query: &str) -> i64 {
         sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(self.app.pool()).await.unwrap()
+    }
+
+    /// Runs a statement on the database.
+    pub(crate) async fn run(&self, statement: &str) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(self.app.pool()).await.unwrap();
+    }
+
+    /// Waits until somebody waits for a lock of the database.
+    pub(crate) async fn somebody_waits_for_a_lock(&self) {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let wait = async {
+            while self.count(waiting).await == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_mins(1), wait).await.expect("somebody waits");
+    }
+
+    /// Another server on the same database, with the same or other settings.
+    pub(crate) async fn sibling(&self, vars: &[(&str, &str)]) -> Self {
+        let url = self.app.config.database.url.as_ref().unwrap().expose_secret();
+        let same = [("DATABASE_URL", url)];
+        Self::with(&[&same[..], vars].concat()).await
     }
 
     /// Files in the store, and on their way into it.

@@ -1,0 +1,142 @@
+//! Open sockets and streams end with their log-in, idle ones too, in every process.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::log_ins::{change_password, deactivate};
+use crate::support::client::Client;
+use crate::support::socket::{News, Watch};
+use crate::support::{PASSWORD, TestApp, recording};
+
+/// Longer than anything takes on a busy machine, and than any poll.
+const PATIENCE: Duration = Duration::from_mins(2);
+const ENDINGS: [&str; 6] = ["log-out", "revoke", "everywhere", "password", "reuse", "deactivate"];
+
+/// A device of a user, with an idle socket and a stream that has said all it has to say.
+struct Device {
+    tokens: Value,
+    client: Client,
+    socket: Watch,
+    stream: reqwest::Response,
+}
+
+impl Device {
+    async fn open(server: &TestApp, tokens: Value) -> Self {
+        let client = server.anonymous().with_token(tokens["accessToken"].as_str().unwrap());
+        let mut socket = Watch::start(&client, "{ viewer { id } }", json!({})).await;
+        assert!(matches!(socket.next().await, News::Data(_)));
+        assert_eq!(socket.next().await, News::Complete);
+        let patient = client.patient("Daniel").await;
+        let session = client.session(&patient, recording("cbr.mp3")).await;
+        let query = "subscription ($id: ID!) { sessionUpdated(id: $id) { id } }";
+        let body = json!({ "query": query, "variables": { "id": session } });
+        let request = client.post("/graphql").header("accept", "text/event-stream").json(&body);
+        let mut stream = request.send().await.unwrap();
+        assert!(stream.chunk().await.unwrap().unwrap().starts_with(b"event: next"));
+        Self { tokens, client, socket, stream }
+    }
+
+    fn refresh_token(&self) -> &str {
+        self.tokens["refreshToken"].as_str().unwrap()
+    }
+
+    async fn ends(mut self, why: &str) {
+        assert_eq!(self.socket.next().await, News::Closed(Some(4403)), "{why}");
+        let rest = tokio::time::timeout(PATIENCE, self.stream.text()).await.expect("an end in time").unwrap();
+        assert!(
+            rest.contains("UNAUTHENTICATED") && rest.ends_with("event: complete\ndata:\n\n"),
+            "{why}: {rest}"
+        );
+    }
+
+    async fn goes_on(&mut self) {
+        self.socket.ask("{ viewer { id } }").await;
+        assert!(matches!(self.socket.next().await, News::Data(_)));
+        assert_eq!(self.socket.next().await, News::Complete);
+    }
+}
+
+/// Ends the log-in of a device, from another one of the same user.
+async fn end(app: &TestApp, ending: &str, email: &str, device: &Device, admin: &Client) {
+    let tokens = app.anonymous().log_in(email, PASSWORD).await;
+    let other = app.anonymous().with_token(tokens["accessToken"].as_str().unwrap());
+    let user_id = device.tokens["user"]["id"].as_str().unwrap();
+    match ending {
+        "log-out" => {
+            let query = "mutation ($input: RefreshTokenInput!) { logOut(input: $input) { loggedOut } }";
+            other.call(query, json!({ "input": { "refreshToken": device.refresh_token() } })).await;
+        }
+        "revoke" => {
+            let query = "{ viewer { authSessions { id isCurrent } } }";
+            let devices = device.client.call(query, json!({})).await["viewer"]["authSessions"].clone();
+            let devices = devices.as_array().unwrap();
+            let id = &devices.iter().find(|device| device["isCurrent"] == true).unwrap()["id"];
+            let query = "mutation ($id: ID!) { revokeAuthSession(id: $id) { userErrors { code } } }";
+            other.call(query, json!({ "id": id })).await;
+        }
+        "everywhere" => {
+            other.call("mutation { logOutEverywhere { loggedOut } }", json!({})).await;
+        }
+        "password" => {
+            change_password(&other, PASSWORD, "another horse entirely").await;
+        }
+        "reuse" => {
+            app.anonymous().refresh(device.refresh_token()).await;
+            app.anonymous().refresh(device.refresh_token()).await;
+        }
+        _ => {
+            deactivate(admin, user_id.parse().unwrap()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_idle_socket_and_a_stream_end_with_their_log_in_however_it_ends() {
+    let app = TestApp::new().await;
+    let admin = app.admin("root").await;
+    let mut bystander = Device::open(&app, app.tokens("bystander").await).await;
+    for ending in ENDINGS {
+        let device = Device::open(&app, app.tokens(ending).await).await;
+        end(&app, ending, &format!("{ending}@example.com"), &device, &admin).await;
+        device.ends(ending).await;
+        bystander.goes_on().await;
+    }
+}
+
+#[tokio::test]
+async fn they_end_in_other_processes_too() {
+    let app = TestApp::new().await;
+    let other = app.sibling(&[]).await;
+    let admin = app.admin("root").await;
+    let mut bystander = Device::open(&other, app.tokens("bystander").await).await;
+    for ending in ["everywhere", "deactivate"] {
+        let device = Device::open(&other, app.tokens(ending).await).await;
+        end(&app, ending, &format!("{ending}@example.com"), &device, &admin).await;
+        device.ends(ending).await;
+        bystander.goes_on().await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_hint_the_end_is_found_by_looking() {
+    let app = TestApp::new().await;
+    let device = Device::open(&app, app.tokens("jane").await).await;
+    // Nobody sends a hint for what is changed by hand.
+    app.run("UPDATE users SET is_active = false").await;
+    device.ends("by hand").await;
+}
+
+#[tokio::test]
+async fn what_is_closed_is_forgotten() {
+    let app = TestApp::new().await;
+    let device = Device::open(&app, app.tokens("jane").await).await;
+    assert_eq!(app.app.auth.presence.count(), 1, "socket and stream are of one log-in");
+    drop(device);
+    let forgotten = async {
+        while app.app.auth.presence.count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, forgotten).await.expect("forgotten in time");
+}
