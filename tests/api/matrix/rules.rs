@@ -33,6 +33,11 @@ const fn alone(name: &'static str, arguments: &'static str, expected: [&'static 
 
 const EVERYBODY: [&str; 6] = [DATA; 6];
 const ANY_USER: [&str; 6] = [UNAUTHENTICATED, DATA, DATA, DATA, DATA, DATA];
+const ADMINS: [&str; 6] = [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, DATA];
+/// Anybody may ask, and what stands in the line is not there.
+const fn no_user(code: &'static str) -> [&'static str; 6] {
+    [UNAUTHENTICATED, code, code, code, code, code]
+}
 /// Of a thing that its patient, its therapist and admins know of.
 const KNOWN_TO: [&str; 6] = [UNAUTHENTICATED, DATA, NOTHING, DATA, NOTHING, DATA];
 const WATCHED_BY: [&str; 6] = [UNAUTHENTICATED, DATA, NOT_FOUND, DATA, NOT_FOUND, DATA];
@@ -43,7 +48,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("Query.viewer", "", ANY_USER),
     op("Query.node", "id: $patient", KNOWN_TO),
     op("Query.node", "id: $session", KNOWN_TO),
-    op("Query.node", "id: $therapist", [UNAUTHENTICATED, NOTHING, NOTHING, DATA, NOTHING, NOTHING]),
+    op("Query.node", "id: $therapist", KNOWN_TO),
+    op("Query.user", "id: $therapist", ADMINS),
+    op("Query.users", "", ADMINS),
+    op("Query.users", "search: \"jane\"", ADMINS),
+    op(
+        "Query.users",
+        "search: \"zauberflu\"",
+        [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN, NOTHING],
+    ),
     op("Query.patient", "id: $patient", KNOWN_TO),
     op("Query.patients", "", ANY_USER),
     op("Query.patients", "search: \"zauberflu\"", [UNAUTHENTICATED, DATA, NOTHING, DATA, NOTHING, FORBIDDEN]),
@@ -64,6 +77,43 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     op("Mutation.refreshToken", "input: { refreshToken: \"unknown\" }", ["INVALID_TOKEN"; 6]),
     op("Mutation.logOut", "input: { refreshToken: \"unknown\" }", EVERYBODY),
+    op("Mutation.confirmLogIn", "input: { challenge: \"unknown\", code: \"123456\" }", ["INVALID_TOKEN"; 6]),
+    alone(
+        "Mutation.changePassword",
+        "input: { currentPassword: \"correct horse battery\", newPassword: \"another horse battery\" }",
+        ANY_USER,
+    ),
+    alone("Mutation.logOutEverywhere", "", ANY_USER),
+    op("Mutation.revokeAuthSession", "id: $session", no_user("NOT_FOUND")),
+    alone("Mutation.enrolTotp", "input: { password: \"correct horse battery\" }", ANY_USER),
+    op("Mutation.confirmTotp", "input: { code: \"123456\" }", no_user("INVALID_STATE")),
+    op(
+        "Mutation.disableTotp",
+        "input: { password: \"correct horse battery\", code: \"123456\" }",
+        no_user("INVALID_STATE"),
+    ),
+    op(
+        "Mutation.regenerateRecoveryCodes",
+        "input: { password: \"correct horse battery\", code: \"123456\" }",
+        no_user("INVALID_STATE"),
+    ),
+    alone("Mutation.deactivateUser", "userId: $therapist", ADMINS),
+    op("Mutation.reactivateUser", "userId: $therapist", ADMINS),
+    op(
+        "Mutation.invitePatient",
+        "input: { patientId: $patient }",
+        [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, "INVALID_STATE", NOT_FOUND, FORBIDDEN],
+    ),
+    op(
+        "Mutation.revokeInvitation",
+        "invitationId: $session",
+        [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, NOT_FOUND, NOT_FOUND, FORBIDDEN],
+    ),
+    op(
+        "Mutation.acceptInvitation",
+        "code: \"unknown\"",
+        [UNAUTHENTICATED, "INVALID_TOKEN", "INVALID_TOKEN", FORBIDDEN, FORBIDDEN, FORBIDDEN],
+    ),
     op("Mutation.createPatient", "input: { name: \"New\" }", THERAPISTS),
     op("Mutation.updatePatient", "input: { patientId: $patient, phone: \"+49 221 5550199\" }", OWN_THERAPIST),
     alone("Mutation.archivePatient", "patientId: $patient", OWN_THERAPIST),
@@ -90,6 +140,7 @@ pub(super) struct Type {
     pub(super) shown: &'static [(&'static str, &'static str)],
 }
 
+const NOBODY: &str = "nobody";
 const THERAPIST: &str = "therapist";
 const TREATMENT: &str = "therapist patient";
 const TREATMENT_AND_ADMIN: &str = "therapist patient admin";
@@ -100,8 +151,9 @@ pub(super) const TYPES: &[Type] = &[
         name: "Patient",
         door: "patient(id: $patient) { % }",
         shown: &[
-            (TREATMENT_AND_ADMIN, "id archivedAt createdAt therapist sessions"),
+            (TREATMENT_AND_ADMIN, "id archivedAt createdAt therapist sessions hasAccount"),
             (TREATMENT, "name email phone"),
+            (THERAPIST, "invitation"),
         ],
     },
     Type {
@@ -179,14 +231,26 @@ pub(super) const TYPES: &[Type] = &[
         name: "User",
         door: "session(id: $session) { therapist { % } }",
         shown: &[
-            (TREATMENT_AND_ADMIN, "id email fullName role timezone isActive"),
-            // Of the log-ins, one's own only.
-            (THERAPIST, "authSessions"),
+            (TREATMENT_AND_ADMIN, "id fullName role timezone isActive"),
+            ("therapist admin", "email"),
+            // One's own only.
+            (THERAPIST, "authSessions secondFactor"),
         ],
     },
     Type {
         name: "AuthSession",
         door: "viewer { authSessions { % } }",
-        shown: &[(USERS, "id lastUsedAt expiresAt ip userAgent")],
+        shown: &[(USERS, "id createdAt lastUsedAt expiresAt isCurrent ip userAgent")],
+    },
+    Type {
+        name: "SecondFactor",
+        door: "viewer { secondFactor { % } }",
+        shown: &[(THERAPIST, "enabledAt recoveryCodesLeft")],
+    },
+    Type {
+        name: "Invitation",
+        door: "patient(id: $patient) { invitation { % } }",
+        // The code is shown once, by the mutation that makes it; one that was revoked is no longer shown.
+        shown: &[(THERAPIST, "id createdAt expiresAt patient"), (NOBODY, "code revokedAt")],
     },
 ];

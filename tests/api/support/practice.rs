@@ -115,6 +115,14 @@ impl Practice {
             "UPDATE auth_sessions SET user_agent = 'test'".to_owned(),
             "UPDATE extraction_runs SET warnings = '[\"Too short.\"]'".to_owned(),
             format!("UPDATE patients SET archived_at = created_at WHERE id = '{patient}'"),
+            format!(
+                "INSERT INTO patient_invitations (id, patient_id, therapist_id, code, expires_at, created_at, updated_at)
+                SELECT id, id, therapist_id, repeat('0', 64), created_at + interval '7 days', created_at, created_at
+                FROM patients WHERE id = '{patient}'"
+            ),
+            "INSERT INTO second_factors (user_id, secret, last_step, confirmed_at, created_at, updated_at)
+                SELECT id, '', 0, created_at, created_at, created_at FROM users WHERE email = 'jane@example.com'"
+                .to_owned(),
         ] {
             self.run(&statement).await;
         }
