@@ -33,6 +33,7 @@ pub mod notes;
 pub mod page;
 pub mod patients;
 pub mod queue;
+pub mod secret_file;
 pub mod server;
 pub mod sessions;
 pub mod storage;

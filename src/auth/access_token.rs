@@ -1,21 +1,17 @@
 //! Access tokens: short-lived JWTs, HS256 and nothing else.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::AuthConfig;
 use crate::entity::user::{self, Role};
 use crate::error::Result;
+use crate::secret_file;
 
 const ISSUER: &str = "therapybridge";
 const AUDIENCE: &str = "therapybridge-api";
@@ -73,10 +69,8 @@ impl AccessTokens {
     /// # Errors
     /// When the key can be neither read nor kept.
     pub fn new(config: &AuthConfig) -> anyhow::Result<Self> {
-        let secret = match &config.jwt_secret {
-            Some(secret) => secret.clone(),
-            None => kept_secret(&config.jwt_secret_file)?,
-        };
+        let secret =
+            secret_file::set_or_kept(config.jwt_secret.as_ref(), "JWT_SECRET", &config.jwt_secret_file)?;
         let secret = secret.expose_secret().as_bytes();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
@@ -112,38 +106,6 @@ impl AccessTokens {
     pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Claims> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
         (claims.exp > now.timestamp()).then_some(claims)
-    }
-}
-
-/// Reads the generated key; makes it first when there is none. Two starters agree on one key: the file is written
-/// beside and linked into place, which only the first one can do.
-fn kept_secret(file: &Path) -> anyhow::Result<SecretString> {
-    let what = || format!("JWT_SECRET is not set, and {} cannot be used", file.display());
-    if !file.exists() {
-        make_secret(file).with_context(what)?;
-    }
-    let secret = fs::read_to_string(file).with_context(what)?;
-    let secret = secret.trim();
-    anyhow::ensure!(
-        secret.len() >= 32,
-        "the key in {} is shorter than 32 bytes; remove the file to have a new one made",
-        file.display()
-    );
-    Ok(secret.into())
-}
-
-fn make_secret(file: &Path) -> anyhow::Result<()> {
-    let folder = file.parent().context("a file has a folder")?;
-    crate::storage::private_dir(folder)?;
-    let draft = folder.join(format!(".jwt_secret.{}", Uuid::now_v7()));
-    let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    out.write_all(super::refresh_token::random_hex().as_bytes())?;
-    out.sync_all()?;
-    let linked = fs::hard_link(&draft, file);
-    fs::remove_file(&draft)?;
-    match linked {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.into()),
-        _ => Ok(()),
     }
 }
 
@@ -194,26 +156,5 @@ mod tests {
         for token in [foreign.as_str(), &other_audience, unsigned, &tampered, "", "a.b.c"] {
             assert!(mine.verify(token, now).is_none(), "{token}");
         }
-    }
-
-    #[test]
-    fn a_kept_key_that_is_too_short_is_refused() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let file = dir.path().join("jwt_secret");
-        fs::write(&file, "\n").expect("written");
-        assert!(kept_secret(&file).is_err_and(|error| error.to_string().contains("32 bytes")));
-    }
-
-    #[test]
-    fn two_starters_agree_on_one_generated_key() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let file = dir.path().join("data/jwt_secret");
-        let keys: Vec<_> = std::thread::scope(|scope| {
-            let starters: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| kept_secret(&file).expect("a key"))).collect();
-            starters.into_iter().map(|starter| starter.join().expect("no panic")).collect()
-        });
-        assert!(keys.iter().all(|key| key.expose_secret() == keys[0].expose_secret()));
-        assert!(keys[0].expose_secret().len() >= 32);
     }
 }

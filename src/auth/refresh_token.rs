@@ -4,8 +4,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rand::TryRngCore;
-use rand::rngs::OsRng;
 use sea_orm::sea_query::{Expr, LockType};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -16,6 +14,7 @@ use uuid::Uuid;
 use crate::actor::Origin;
 use crate::entity::auth_session::{ActiveModel, Column, Entity, Model};
 use crate::entity::user;
+pub(crate) use crate::secret_file::random_hex;
 
 /// Lets people and scanners recognise a leaked token.
 const PREFIX: &str = "tbr_";
@@ -193,14 +192,4 @@ async fn revoke_family(txn: &impl ConnectionTrait, family_id: Uuid, now: DateTim
 
 fn hash(token: &str) -> String {
     hex::encode(Sha256::digest(token.as_bytes()))
-}
-
-/// 256 bits from the operating system, in hex.
-///
-/// # Panics
-/// When the operating system has no randomness: then nothing is safe.
-pub(crate) fn random_hex() -> String {
-    let mut bytes = [0_u8; 32];
-    OsRng.try_fill_bytes(&mut bytes).expect("the operating system gives random bytes");
-    hex::encode(bytes)
 }
