@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::ai::extractive::ExtractiveExtractor;
 use crate::ai::openai::{OpenAiExtractor, OpenAiSettings, OpenAiTranscriber};
 use crate::ai::{NoteExtractor, Transcriber};
+use crate::audit::leader::{Leader, Office};
+use crate::audit::trail::Trail;
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::config::{AiConfig, Config, OpenAiConfig};
@@ -35,6 +37,8 @@ pub struct App {
     pub storage: Storage,
     /// Accounts.
     pub auth: Auth,
+    /// The audit trail, for reading.
+    pub trail: Trail,
     /// Patient records.
     pub patients: Patients,
     /// Sessions, for reading.
@@ -57,6 +61,8 @@ pub struct App {
     pub extractor: Arc<dyn NoteExtractor>,
     /// Cancelled when the process is to stop.
     pub stop: CancellationToken,
+    /// Links audit events, if no other process does.
+    chaining: Leader,
     database: Database,
 }
 
@@ -82,8 +88,16 @@ impl App {
             limits: config.upload.clone(),
         };
         let providers = Providers::new(&config.ai)?;
+        let trail = Trail::new(db.clone(), &config.audit)?;
+        let chaining = Leader::start(Office {
+            pool: database.pool().clone(),
+            key: trail.key().clone(),
+            head_file: config.audit.head_file.clone(),
+            clock: clock.clone(),
+        });
         let app = Arc::new(Self {
             auth: Auth::new(db.clone(), clock.clone(), &config.auth)?,
+            trail,
             patients: Patients::new(db.clone(), clock.clone()),
             sessions: Sessions::new(db.clone()),
             transcriber: providers.transcriber,
@@ -99,6 +113,7 @@ impl App {
             feed,
             wake_ups,
             stop,
+            chaining,
             database,
         });
         tokio::spawn(app.stop.clone().run_until_cancelled_owned(tend_database(Arc::downgrade(&app))));
@@ -114,6 +129,8 @@ impl App {
     /// Stops the services, and leaves the private database, where there is one; the last one out stops it.
     pub async fn close(self: Arc<Self>) {
         self.stop.cancel();
+        // After everything that writes events has ended.
+        self.chaining.stop().await;
         match Arc::try_unwrap(self) {
             Ok(app) => app.database.close().await,
             Err(app) => {

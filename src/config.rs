@@ -33,6 +33,8 @@ pub struct Config {
     pub storage: StorageConfig,
     /// Tokens and passwords.
     pub auth: AuthConfig,
+    /// The audit trail.
+    pub audit: AuditConfig,
     /// Speech recognition and note extraction.
     pub ai: AiConfig,
     /// Uploads.
@@ -93,6 +95,17 @@ pub struct AuthConfig {
     pub access_token_ttl: Duration,
     /// `REFRESH_TOKEN_DAYS`.
     pub refresh_token_ttl: Duration,
+}
+
+/// The audit trail.
+#[derive(Clone, Debug)]
+pub struct AuditConfig {
+    /// `AUDIT_KEY`; without it one is generated and kept in `DATA_DIR/audit_key`.
+    pub key: Option<SecretString>,
+    /// Where the generated one is kept.
+    pub key_file: PathBuf,
+    /// `AUDIT_HEAD_FILE`: where the signed head of the chain is kept.
+    pub head_file: PathBuf,
 }
 
 /// Speech recognition and note extraction.
@@ -213,10 +226,17 @@ impl Config {
             },
             storage: StorageConfig { files_dir: data_dir.join("files"), spool_dir: data_dir.join("spool") },
             auth: AuthConfig {
-                jwt_secret: vars.jwt_secret()?,
+                jwt_secret: vars.key("JWT_SECRET")?,
                 jwt_secret_file: data_dir.join("jwt_secret"),
                 access_token_ttl: vars.duration("ACCESS_TOKEN_MINUTES", "30", 60)?,
                 refresh_token_ttl: vars.duration("REFRESH_TOKEN_DAYS", "7", 86_400)?,
+            },
+            audit: AuditConfig {
+                key: vars.key("AUDIT_KEY")?,
+                key_file: data_dir.join("audit_key"),
+                head_file: vars
+                    .get("AUDIT_HEAD_FILE")
+                    .map_or_else(|| data_dir.join("audit_head"), PathBuf::from),
             },
             ai: AiConfig::from_vars(&vars, &data_dir)?,
             upload: UploadConfig {
@@ -379,13 +399,13 @@ impl Vars {
         Err(ConfigError { variable, problem: "expected an amount of at least 0".into() })
     }
 
-    fn jwt_secret(&self) -> Result<Option<SecretString>, ConfigError> {
-        match self.get("JWT_SECRET") {
+    fn key(&self, variable: &'static str) -> Result<Option<SecretString>, ConfigError> {
+        match self.get(variable) {
             Some(secret) if secret.len() < 32 => Err(ConfigError {
-                variable: "JWT_SECRET",
+                variable,
                 problem: "needs at least 32 bytes; `openssl rand -base64 48` makes a good one".into(),
             }),
-            _ => Ok(self.secret("JWT_SECRET")),
+            _ => Ok(self.secret(variable)),
         }
     }
 }
@@ -414,6 +434,7 @@ mod tests {
             ("HOST", "nowhere"),
             ("MAX_UPLOAD_MB", "0"),
             ("JWT_SECRET", "short"),
+            ("AUDIT_KEY", "short"),
             ("LOG_FORMAT", "xml"),
             ("WORKER_CONCURRENCY", "0"),
             ("PRICE_PER_AUDIO_MINUTE", "-1"),
@@ -437,7 +458,8 @@ mod tests {
     #[test]
     fn secrets_do_not_print() {
         let secret = "0123456789abcdef0123456789abcdef";
-        let config = config(&[("JWT_SECRET", secret), ("OPENAI_API_KEY", secret)]).expect("good");
+        let config = config(&[("JWT_SECRET", secret), ("AUDIT_KEY", secret), ("OPENAI_API_KEY", secret)])
+            .expect("good");
         assert!(!format!("{config:?}").contains(secret));
     }
 }

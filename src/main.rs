@@ -7,7 +7,9 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use therapybridge::ai::models::{Models, Source, fetch_with_bar};
 use therapybridge::app::App;
-use therapybridge::clock::SystemClock;
+use therapybridge::audit::trail::Trail;
+use therapybridge::audit::verify::{Finding, Report};
+use therapybridge::clock::{Clock, SystemClock};
 use therapybridge::config::Config;
 use therapybridge::database::Database;
 use therapybridge::server::Server;
@@ -45,6 +47,11 @@ enum Command {
         #[arg(long)]
         exit: bool,
     },
+    /// Looks after the audit trail.
+    Audit {
+        #[command(subcommand)]
+        action: AuditAction,
+    },
     /// Looks after the local speech models.
     Models {
         #[command(subcommand)]
@@ -64,6 +71,12 @@ enum Migrate {
     },
     /// Lists the migrations, and whether they are applied.
     Status,
+}
+
+#[derive(Subcommand)]
+enum AuditAction {
+    /// Holds every event against the chain, and the chain against its signed head; fails when anything is wrong.
+    Verify,
 }
 
 #[derive(Subcommand)]
@@ -102,6 +115,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Worker => work(config).await,
         Command::Migrate { direction } => migrate(&config, &direction).await,
         Command::Demo { exit } => run_demo(config, exit).await,
+        Command::Audit { action: AuditAction::Verify } => verify_audit(&config).await,
         Command::Models { action: ModelsAction::Fetch { name, from } } => {
             fetch_model(&config, &name, from).await
         }
@@ -192,6 +206,27 @@ async fn migrate(config: &Config, direction: &Migrate) -> anyhow::Result<()> {
     for (name, applied) in status? {
         writeln!(out, "{} {name}", if applied { "applied" } else { "pending" })?;
     }
+    Ok(())
+}
+
+async fn verify_audit(config: &Config) -> anyhow::Result<()> {
+    let database = Database::open(&config.database).await?;
+    let report =
+        async { Trail::new(database.connection(), &config.audit)?.verify(SystemClock.now()).await }.await;
+    database.close().await;
+    let report = report?;
+    let mut out = std::io::stdout();
+    for Finding { kind, position, event_id, message } in &report.findings {
+        let place = position.map(|position| format!(" position {position}")).unwrap_or_default();
+        let event = event_id.map(|id| format!(" event {id}")).unwrap_or_default();
+        writeln!(out, "{}{place}{event}: {message}", kind.name())?;
+    }
+    let Report { events_checked, chained_up_to, finding_count, .. } = report;
+    writeln!(
+        out,
+        "{events_checked} events checked, chained up to position {chained_up_to}, {finding_count} findings"
+    )?;
+    anyhow::ensure!(report.is_intact(), "the audit trail is not intact");
     Ok(())
 }
 

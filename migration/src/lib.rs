@@ -52,6 +52,7 @@ mod m08_outbox_events;
 mod m09_idempotency_keys;
 mod m10_audit_events;
 mod m11_queue_wake_up;
+mod m15_audit_chain;
 
 /// Applies and reverts the changes, in order.
 pub struct Migrator;
@@ -71,6 +72,7 @@ impl MigratorTrait for Migrator {
             Box::new(m09_idempotency_keys::Change),
             Box::new(m10_audit_events::Change),
             Box::new(m11_queue_wake_up::Change),
+            Box::new(m15_audit_chain::Change),
         ]
     }
 }
