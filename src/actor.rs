@@ -51,6 +51,18 @@ impl Actor {
         }
     }
 
+    /// The user's id, if the user is an admin.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for anonymous askers, [`Error::Forbidden`] for everybody else.
+    pub fn admin_id(&self) -> Result<Uuid> {
+        match self {
+            Self::User { id, role: Role::Admin, .. } => Ok(*id),
+            Self::Anonymous => Err(Error::Unauthenticated),
+            _ => Err(Error::Forbidden),
+        }
+    }
+
     /// Whether transcripts, notes for therapists, risk flags, audio and its file name may be shown: only to the
     /// therapist, and a therapist only ever gets hold of own sessions.
     #[must_use]

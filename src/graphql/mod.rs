@@ -6,6 +6,7 @@
     reason = "these comments are the API's documentation, and spell codes as it does"
 )]
 
+mod audit;
 mod auth;
 mod connection;
 pub mod context;
@@ -15,8 +16,10 @@ mod loaders;
 mod node;
 mod notes;
 mod patient;
+mod roots;
 mod session;
 mod subscription;
+mod trail;
 mod transcript;
 pub mod upload;
 mod user;
@@ -27,7 +30,13 @@ pub use subscription::Subscription;
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(node::NodeQuery, user::ViewerQuery, patient::PatientQuery, session::SessionQuery);
+pub struct Query(
+    node::NodeQuery,
+    user::ViewerQuery,
+    patient::PatientQuery,
+    session::SessionQuery,
+    audit::AuditQuery,
+);
 
 /// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.
 #[derive(MergedObject, Default)]
@@ -39,8 +48,9 @@ pub type ApiSchema = Schema<Query, Mutation, Subscription>;
 /// Builds the schema; what a request needs (app, asker) comes with the request.
 #[must_use]
 pub fn schema(introspection: bool) -> ApiSchema {
-    let builder =
-        Schema::build(Query::default(), Mutation::default(), Subscription).limit_recursive_depth(64);
+    let builder = Schema::build(Query::default(), Mutation::default(), Subscription)
+        .limit_recursive_depth(64)
+        .extension(trail::Trail);
     if introspection { builder.finish() } else { builder.disable_introspection().finish() }
 }
 

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod accounts;
+mod audit;
+mod audit_chain;
 mod database;
 mod docs;
 mod extractive;
