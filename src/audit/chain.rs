@@ -11,12 +11,25 @@ use uuid::Uuid;
 use super::link::{Content, Key, START, content_of};
 
 /// Links a transaction makes at most.
-const BATCH: i64 = 1000;
+const BATCH: u16 = 1000;
 
-/// Limits a pass to what is not in the snapshot `$3`. Rows of transactions yet to come are those of another server, out of
-/// a backup: they were looked at in the first pass.
-const SINCE: &str = "WHERE (txid >= pg_snapshot_xmax($3::pg_snapshot) OR txid = ANY (ARRAY(SELECT pg_snapshot_xip($3::pg_snapshot))))
-       AND txid < pg_snapshot_xmax(pg_current_snapshot())";
+/// Every event without a link.
+const ALL: &str = "SELECT id FROM audit_events AS event
+    WHERE seq > $1 AND NOT EXISTS (SELECT FROM audit_chain WHERE event_id = event.id)
+    ORDER BY seq LIMIT $2";
+
+/// Those that are not in the snapshot `$3`. Rows of transactions yet to come are those of another server, out of a backup:
+/// they were looked at in the first pass. Written so that the planner has no way to look at the history: what is new is
+/// picked out by its transaction before it is sorted, and links are looked up one by one.
+const SINCE: &str = "WITH fresh AS MATERIALIZED (
+        SELECT id, seq FROM audit_events
+        WHERE txid >= pg_snapshot_xmax($3::pg_snapshot) AND txid < pg_snapshot_xmax(pg_current_snapshot())
+        UNION ALL
+        SELECT id, seq FROM pg_snapshot_xip($3::pg_snapshot) AS running (txid),
+            LATERAL (SELECT id, seq FROM audit_events WHERE txid = running.txid OFFSET 0) AS event)
+    SELECT id FROM fresh
+    WHERE seq > $1 AND (SELECT position FROM audit_chain WHERE event_id = fresh.id) IS NULL
+    ORDER BY seq LIMIT $2";
 
 /// Links events. Only one at a time may do so: see [`super::leader`].
 #[derive(Debug)]
@@ -61,7 +74,7 @@ impl Chain {
             self.link(db, &batch, now).await?;
             linked += batch.len();
             match batch.last() {
-                Some(last) if batch.len() as i64 == BATCH => after = last.seq,
+                Some(last) if batch.len() == usize::from(BATCH) => after = last.seq,
                 _ => break,
             }
         }
@@ -69,23 +82,16 @@ impl Chain {
         Ok(linked)
     }
 
-    /// Events without a link, after a sequence number. What is new is picked out before it is sorted: else the planner
-    /// might walk all events in their order to find the few.
+    /// Events without a link, after a sequence number.
     async fn fresh(&self, db: &mut PgConnection, after: i64) -> sqlx::Result<Vec<Fresh>> {
         let query = format!(
-            "WITH fresh AS MATERIALIZED (
-                 SELECT id, seq FROM audit_events {since}),
-             unlinked AS (
-                 SELECT id FROM fresh WHERE seq > $1
-                    AND NOT EXISTS (SELECT FROM audit_chain WHERE event_id = fresh.id)
-                 ORDER BY seq LIMIT $2)
-             SELECT event.id, event.seq, {content} AS content
-             FROM unlinked JOIN audit_events AS event USING (id) ORDER BY event.seq",
-            since = if self.seen.is_some() { SINCE } else { "" },
-            content = content_of("event"),
+            "SELECT event.id, event.seq, {} AS content
+             FROM ({}) AS unlinked JOIN audit_events AS event USING (id) ORDER BY event.seq",
+            content_of("event"),
+            if self.seen.is_some() { SINCE } else { ALL },
         );
         // Planned anew each time, for the numbers it is asked with.
-        let query = sqlx::query_as(AssertSqlSafe(query)).persistent(false).bind(after).bind(BATCH);
+        let query = sqlx::query_as(AssertSqlSafe(query)).persistent(false).bind(after).bind(i64::from(BATCH));
         match &self.seen {
             Some(snapshot) => query.bind(snapshot).fetch_all(db).await,
             None => query.fetch_all(db).await,
@@ -140,6 +146,9 @@ pub async fn proof_at(db: impl PgExecutor<'_>, position: i64) -> sqlx::Result<Op
     sqlx::query_scalar(query).bind(position).fetch_optional(db).await
 }
 
+/// A link, the proof before it, and its event.
+type End = (i64, Vec<u8>, Option<Vec<u8>>, Content);
+
 /// Whether a chain was made with this key: an empty one, or one whose first or last link it proves. Two links, so that one
 /// that was tampered with does not stop the others from being linked.
 ///
@@ -153,9 +162,8 @@ pub async fn is_of(key: &Key, db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
          WHERE link.position IN (1, (SELECT max(position) FROM audit_chain))",
         content_of("event")
     );
-    type Ends = Vec<(i64, Vec<u8>, Option<Vec<u8>>, Content)>;
-    let ends: Ends = sqlx::query_as(AssertSqlSafe(query)).fetch_all(db).await?;
-    let proven = |(position, proof, previous, content): &(i64, Vec<u8>, Option<Vec<u8>>, Content)| {
+    let ends: Vec<End> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(db).await?;
+    let proven = |(position, proof, previous, content): &End| {
         key.proves_link(proof, previous.as_deref().unwrap_or(&START), *position, content)
     };
     Ok(ends.is_empty() || ends.iter().any(proven))

@@ -2,7 +2,7 @@
 
 use async_graphql::Enum;
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::{Expr, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{Condition, QueryFilter, Select};
 
 use crate::actor::Actor;
@@ -68,19 +68,23 @@ impl ActiveModelBehavior for ActiveModel {}
 pub fn visible_to(actor: &Actor) -> Select<Entity> {
     Entity::find().filter(match actor {
         Actor::User { role: Role::Admin, .. } | Actor::System { .. } => Condition::all(),
-        Actor::User { id, role: Role::Therapist, .. } => Condition::any()
-            .add(Column::ActorId.eq(*id))
-            .add(of_patients(patient::Column::TherapistId.eq(*id))),
+        Actor::User { id, role: Role::Therapist, .. } => Condition::any().add(Column::ActorId.eq(*id)).add(
+            // As an array, so that the index on patients can be used beside the one on actors.
+            Expr::cust_with_exprs(
+                "$1 = ANY (ARRAY($2))",
+                [Expr::col(Column::PatientId), records(patient::Column::TherapistId.eq(*id))],
+            ),
+        ),
         Actor::User { id, role: Role::Patient, .. } => Condition::all()
-            .add(of_patients(patient::Column::UserId.eq(*id)))
+            // There is one record at most: with `=` the index gives its events in their order.
+            .add(Expr::col(Column::PatientId).eq(records(patient::Column::UserId.eq(*id))))
             .add(Column::Outcome.eq(Outcome::Ok)),
         Actor::Anonymous => crate::entity::nothing(),
     })
 }
 
-/// Events of the records that meet a condition. As an array, so that the index on patients can be used beside another one.
-fn of_patients(condition: Expr) -> Expr {
-    let records =
-        Query::select().column(patient::Column::Id).from(patient::Entity).and_where(condition).to_owned();
-    Expr::cust_with_exprs("$1 = ANY (ARRAY($2))", [Expr::col(Column::PatientId), Expr::expr(records)])
+fn records(condition: Expr) -> Expr {
+    Expr::expr(
+        Query::select().column(patient::Column::Id).from(patient::Entity).and_where(condition).to_owned(),
+    )
 }

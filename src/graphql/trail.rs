@@ -114,13 +114,16 @@ impl Recorder {
         if reads.is_empty() && refusals.is_empty() {
             return response;
         }
-        let Some(Asked { asker, .. }) = self.asked.get() else { return response };
+        let Some(Asked { asker, roots, .. }) = self.asked.get() else { return response };
         match audit::record_answer(&asker.app().db, asker.witness(), reads, refusals).await {
             Ok(()) => response,
             Err(error) => {
                 let error =
                     async_graphql::Error::from(ApiError::from(error)).into_server_error(Pos::default());
-                Response::from_errors(vec![error]).http_headers(response.http_headers)
+                // With a path it is the fault of a field, ours, and not one of the request.
+                let path = roots.first().map(|root| PathSegment::Field(root.key.clone()));
+                Response::from_errors(vec![error.with_path(path.into_iter().collect())])
+                    .http_headers(response.http_headers)
             }
         }
     }

@@ -115,6 +115,7 @@ async fn what_cannot_be_witnessed_is_not_shown() {
     run(&app, refuse).await;
     let answer = jane.answer(READ, json!({ "id": session })).await;
     assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL");
+    assert_eq!(answer["errors"][0]["path"], json!(["session"]), "the fault is not the request's");
     assert!(answer["data"].is_null() && !answer.to_string().contains("full"), "{answer}");
     let query = "subscription ($id: ID!) { sessionUpdated(id: $id) { transcriptText } }";
     let mut watch = Watch::start(&jane, query, json!({ "id": session })).await;
@@ -179,10 +180,8 @@ async fn a_refused_subscription_is_recorded_once() {
 #[tokio::test]
 async fn a_stranger_leaves_one_event_a_request() {
     let app = TestApp::new().await;
-    let query = format!(
-        "{{ viewer {{ id }} {} }}",
-        (0..20).map(|n| format!("a{n}: patient(id: \"{NOWHERE}\") {{ id }} ")).collect::<String>()
-    );
+    let asked: Vec<String> = (0..20).map(|n| format!("a{n}: patient(id: \"{NOWHERE}\") {{ id }}")).collect();
+    let query = format!("{{ viewer {{ id }} {} }}", asked.join(" "));
     assert_eq!(app.anonymous().refusal(&query, json!({})).await, "UNAUTHENTICATED");
     assert_eq!(app.count("SELECT count(*) FROM audit_events WHERE actor_role = 'ANONYMOUS'").await, 1);
 }

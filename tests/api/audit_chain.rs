@@ -403,6 +403,7 @@ async fn a_process_with_another_key_links_nothing() {
     trail.key = key();
     let leader = Leader::start(trail.office());
     trail.reaches(3).await;
-    (stranger.stop().await, leader.stop().await);
+    stranger.stop().await;
+    leader.stop().await;
     assert!(trail.verify().await.is_intact());
 }
