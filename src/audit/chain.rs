@@ -11,25 +11,25 @@ use uuid::Uuid;
 use super::link::{Content, Key, START, content_of};
 
 /// Links a transaction makes at most.
-const BATCH: u16 = 1000;
+const BATCH: u16 = 2000;
 
 /// Every event without a link.
-const ALL: &str = "SELECT id FROM audit_events AS event
+const ALL: &str = "SELECT id, false AS is_linked FROM audit_events AS event
     WHERE seq > $1 AND NOT EXISTS (SELECT FROM audit_chain WHERE event_id = event.id)
     ORDER BY seq LIMIT $2";
 
-/// Those that are not in the snapshot `$3`. Rows of transactions yet to come are those of another server, out of a backup:
-/// they were looked at in the first pass. Written so that the planner has no way to look at the history: what is new is
-/// picked out by its transaction before it is sorted, and links are looked up one by one.
+/// Those that are not in the snapshot `$3`; a few of them are linked, because they were committed while the last pass ran.
+/// Rows of transactions yet to come are those of another server, out of a backup: they were looked at in the first pass.
+/// Written so that the planner has no way to look at the history: what is new is picked out by its transaction before it
+/// is sorted, and links are looked up one by one.
 const SINCE: &str = "WITH fresh AS MATERIALIZED (
         SELECT id, seq FROM audit_events
         WHERE txid >= pg_snapshot_xmax($3::pg_snapshot) AND txid < pg_snapshot_xmax(pg_current_snapshot())
         UNION ALL
         SELECT id, seq FROM pg_snapshot_xip($3::pg_snapshot) AS running (txid),
-            LATERAL (SELECT id, seq FROM audit_events WHERE txid = running.txid OFFSET 0) AS event)
-    SELECT id FROM fresh
-    WHERE seq > $1 AND (SELECT position FROM audit_chain WHERE event_id = fresh.id) IS NULL
-    ORDER BY seq LIMIT $2";
+            LATERAL (SELECT id, seq FROM audit_events WHERE txid = running.txid OFFSET 0) AS event),
+    batch AS MATERIALIZED (SELECT id FROM fresh WHERE seq > $1 ORDER BY seq LIMIT $2)
+    SELECT id, (SELECT position FROM audit_chain WHERE event_id = batch.id) IS NOT NULL AS is_linked FROM batch";
 
 /// Links events. Only one at a time may do so: see [`super::leader`].
 #[derive(Debug)]
@@ -43,6 +43,7 @@ pub struct Chain {
 struct Fresh {
     id: Uuid,
     seq: i64,
+    is_linked: bool,
     content: Content,
 }
 
@@ -70,23 +71,25 @@ impl Chain {
         let snapshot = sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(&mut *db).await?;
         let (mut linked, mut after) = (0, i64::MIN);
         loop {
-            let batch = self.fresh(db, after).await?;
+            let mut batch = self.fresh(db, after).await?;
+            let next = batch.last().filter(|_| batch.len() == usize::from(BATCH)).map(|last| last.seq);
+            batch.retain(|event| !event.is_linked);
             self.link(db, &batch, now).await?;
             linked += batch.len();
-            match batch.last() {
-                Some(last) if batch.len() == usize::from(BATCH) => after = last.seq,
-                _ => break,
+            match next {
+                Some(seq) => after = seq,
+                None => break,
             }
         }
         self.seen = Some(snapshot);
         Ok(linked)
     }
 
-    /// Events without a link, after a sequence number.
+    /// The next events, after a sequence number.
     async fn fresh(&self, db: &mut PgConnection, after: i64) -> sqlx::Result<Vec<Fresh>> {
         let query = format!(
-            "SELECT event.id, event.seq, {} AS content
-             FROM ({}) AS unlinked JOIN audit_events AS event USING (id) ORDER BY event.seq",
+            "SELECT event.id, event.seq, is_linked, {} AS content
+             FROM ({}) AS batch JOIN audit_events AS event USING (id) ORDER BY event.seq",
             content_of("event"),
             if self.seen.is_some() { SINCE } else { ALL },
         );
