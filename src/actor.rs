@@ -127,6 +127,36 @@ impl Actor {
         }
     }
 
+    /// Whether it may be told from where, and in which log-in, somebody did something: to admins, and to who did it.
+    #[must_use]
+    pub fn knows_whereabouts_of(&self, doer: Option<Uuid>) -> bool {
+        match self {
+            Self::User { role: Role::Admin, .. } => true,
+            Self::User { id, .. } => doer == Some(*id),
+            Self::Anonymous | Self::System { .. } => false,
+        }
+    }
+
+    /// Whether it may be told whose record was refused to somebody: not to themselves, who must not learn that it exists.
+    #[must_use]
+    pub fn knows_whose_record_was_refused_to(&self, doer: Option<Uuid>) -> bool {
+        match self {
+            Self::User { role: Role::Admin, .. } => true,
+            Self::User { id, .. } => doer != Some(*id),
+            Self::Anonymous | Self::System { .. } => false,
+        }
+    }
+
+    /// Whether the one who did something to a record may be named. Patients hear the names of therapists, and their own;
+    /// not those of staff who look after the server.
+    #[must_use]
+    pub fn knows_doer_by_name(&self, doer: &user::Model) -> bool {
+        match self {
+            Self::User { id, role: Role::Patient, .. } => *id == doer.id || doer.role == Role::Therapist,
+            _ => self.knows_accounts_by_name(doer.role),
+        }
+    }
+
     /// Refuses to search by names and contacts on behalf of those who may not see them: whoever can probe for a name
     /// knows it in the end.
     ///

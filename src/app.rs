@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::ai::extractive::ExtractiveExtractor;
 use crate::ai::openai::{OpenAiExtractor, OpenAiSettings, OpenAiTranscriber};
 use crate::ai::{NoteExtractor, Transcriber};
+use crate::audit::leader::{Leader, Office};
+use crate::audit::trail::Trail;
 use crate::auth::Auth;
 use crate::auth::invitation::Invitations;
 use crate::auth::rate_limit::RateLimits;
@@ -42,6 +44,8 @@ pub struct App {
     pub invitations: Invitations,
     /// How often may be tried, across processes.
     pub limits: RateLimits,
+    /// The audit trail, for reading.
+    pub trail: Trail,
     /// Patient records.
     pub patients: Patients,
     /// Sessions, for reading.
@@ -66,6 +70,8 @@ pub struct App {
     pub extractor: Arc<dyn NoteExtractor>,
     /// Cancelled when the process is to stop.
     pub stop: CancellationToken,
+    /// Links audit events, if no other process does.
+    chaining: Leader,
     database: Database,
 }
 
@@ -92,10 +98,18 @@ impl App {
         };
         let limits = RateLimits::new(db.clone(), clock.clone(), config.limits);
         let providers = Providers::new(&config.ai)?;
+        let trail = Trail::new(db.clone(), &config.audit)?;
+        let chaining = Leader::start(Office {
+            pool: database.pool().clone(),
+            key: trail.key().clone(),
+            head_file: config.audit.head_file.clone(),
+            clock: clock.clone(),
+        });
         let app = Arc::new(Self {
             auth: Auth::new(db.clone(), clock.clone(), limits.clone(), &config.auth)?,
             invitations: Invitations::new(db.clone(), clock.clone()),
             limits,
+            trail,
             patients: Patients::new(db.clone(), clock.clone()),
             sessions: Sessions::new(db.clone()),
             releases: Releases::new(db.clone(), clock.clone()),
@@ -112,6 +126,7 @@ impl App {
             feed,
             wake_ups,
             stop,
+            chaining,
             database,
         });
         app.auth.presence.start(app.pool(), &app.stop);
@@ -128,6 +143,8 @@ impl App {
     /// Stops the services, and leaves the private database, where there is one; the last one out stops it.
     pub async fn close(self: Arc<Self>) {
         self.stop.cancel();
+        // After everything that writes events has ended.
+        self.chaining.stop().await;
         match Arc::try_unwrap(self) {
             Ok(app) => app.database.close().await,
             Err(app) => {

@@ -40,6 +40,8 @@ pub struct Config {
     pub storage: StorageConfig,
     /// Tokens and passwords.
     pub auth: AuthConfig,
+    /// The audit trail.
+    pub audit: AuditConfig,
     /// Speech recognition and note extraction.
     pub ai: AiConfig,
     /// Uploads.
@@ -117,6 +119,17 @@ pub struct AuthConfig {
     pub access_token_ttl: Duration,
     /// `REFRESH_TOKEN_DAYS`.
     pub refresh_token_ttl: Duration,
+}
+
+/// The audit trail.
+#[derive(Clone, Debug)]
+pub struct AuditConfig {
+    /// `AUDIT_KEY`; without it one is generated and kept in `DATA_DIR/audit_key`.
+    pub key: Option<SecretString>,
+    /// Where the generated one is kept.
+    pub key_file: PathBuf,
+    /// `AUDIT_HEAD_FILE`: where the signed head of the chain is kept.
+    pub head_file: PathBuf,
 }
 
 /// Speech recognition and note extraction.
@@ -252,6 +265,13 @@ impl Config {
                 jwt_secret_file: data_dir.join("jwt_secret"),
                 access_token_ttl: vars.duration("ACCESS_TOKEN_MINUTES", "30", 60)?,
                 refresh_token_ttl: vars.duration("REFRESH_TOKEN_DAYS", "7", 86_400)?,
+            },
+            audit: AuditConfig {
+                key: signing_keys("AUDIT_KEY", vars.get("AUDIT_KEY"))?.pop(),
+                key_file: data_dir.join("audit_key"),
+                head_file: vars
+                    .get("AUDIT_HEAD_FILE")
+                    .map_or_else(|| data_dir.join("audit_head"), PathBuf::from),
             },
             ai: AiConfig::from_vars(&vars, &data_dir)?,
             upload: UploadConfig {
@@ -479,6 +499,7 @@ mod tests {
             ("MAX_UPLOAD_MB", "0"),
             ("JWT_SECRET", "short"),
             ("JWT_PREVIOUS_SECRETS", "0123456789abcdef0123456789abcdef,short"),
+            ("AUDIT_KEY", "short"),
             ("LOG_FORMAT", "xml"),
             ("WORKER_CONCURRENCY", "0"),
             ("PRICE_PER_AUDIO_MINUTE", "-1"),
@@ -517,8 +538,8 @@ mod tests {
     #[test]
     fn secrets_do_not_print() {
         let secret = "0123456789abcdef0123456789abcdef";
-        let set = ["JWT_SECRET", "JWT_PREVIOUS_SECRETS", "OPENAI_API_KEY"].map(|variable| (variable, secret));
-        let config = config(&set).expect("good");
+        let set = ["JWT_SECRET", "JWT_PREVIOUS_SECRETS", "AUDIT_KEY", "OPENAI_API_KEY"];
+        let config = config(&set.map(|variable| (variable, secret))).expect("good");
         assert!(!format!("{config:?}").contains(secret));
     }
 }

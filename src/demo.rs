@@ -118,7 +118,7 @@ fn kept_password(file: &Path) -> anyhow::Result<String> {
     if let Ok(password) = fs::read_to_string(file) {
         return Ok(password.trim().to_owned());
     }
-    let password = crate::auth::refresh_token::random_hex()[..16].to_owned();
+    let password = crate::random::hex()[..16].to_owned();
     let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
     out.write_all(password.as_bytes())?;
     Ok(password)

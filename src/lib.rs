@@ -34,6 +34,8 @@ pub mod notes;
 pub mod page;
 pub mod patients;
 pub mod queue;
+pub mod random;
+pub mod secret_file;
 pub mod server;
 pub mod sessions;
 pub mod storage;

@@ -8,7 +8,9 @@ use clap::{Parser, Subcommand};
 use therapybridge::admin::CreateUser;
 use therapybridge::ai::models::{Models, Source, fetch_with_bar};
 use therapybridge::app::App;
-use therapybridge::clock::SystemClock;
+use therapybridge::audit::trail::Trail;
+use therapybridge::audit::verify::{Finding, Report};
+use therapybridge::clock::{Clock, SystemClock};
 use therapybridge::config::Config;
 use therapybridge::database::Database;
 use therapybridge::server::Server;
@@ -51,6 +53,11 @@ enum Command {
         #[command(subcommand)]
         action: AdminAction,
     },
+    /// Looks after the audit trail.
+    Audit {
+        #[command(subcommand)]
+        action: AuditAction,
+    },
     /// Looks after the local speech models.
     Models {
         #[command(subcommand)]
@@ -76,6 +83,12 @@ enum Migrate {
 enum AdminAction {
     /// Makes an account, and prints its id. The password is asked for, or is the first line of standard input.
     CreateUser(CreateUser),
+}
+
+#[derive(Subcommand)]
+enum AuditAction {
+    /// Holds every event against the chain, and the chain against its signed head; fails when anything is wrong.
+    Verify,
 }
 
 #[derive(Subcommand)]
@@ -118,6 +131,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             let user = admin::create_user(&config, wanted).await?;
             Ok(writeln!(std::io::stdout(), "{}", user.id)?)
         }
+        Command::Audit { action: AuditAction::Verify } => verify_audit(&config).await,
         Command::Models { action: ModelsAction::Fetch { name, from } } => {
             fetch_model(&config, &name, from).await
         }
@@ -208,6 +222,27 @@ async fn migrate(config: &Config, direction: &Migrate) -> anyhow::Result<()> {
     for (name, applied) in status? {
         writeln!(out, "{} {name}", if applied { "applied" } else { "pending" })?;
     }
+    Ok(())
+}
+
+async fn verify_audit(config: &Config) -> anyhow::Result<()> {
+    let database = Database::open(&config.database).await?;
+    let report =
+        async { Trail::new(database.connection(), &config.audit)?.verify(SystemClock.now()).await }.await;
+    database.close().await;
+    let report = report?;
+    let mut out = std::io::stdout();
+    for Finding { kind, position, event_id, message } in &report.findings {
+        let place = position.map(|position| format!(" position {position}")).unwrap_or_default();
+        let event = event_id.map(|id| format!(" event {id}")).unwrap_or_default();
+        writeln!(out, "{}{place}{event}: {message}", kind.name())?;
+    }
+    let Report { events_checked, chained_up_to, finding_count, .. } = report;
+    writeln!(
+        out,
+        "{events_checked} events checked, chained up to position {chained_up_to}, {finding_count} findings"
+    )?;
+    anyhow::ensure!(report.is_intact(), "the audit trail is not intact");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Pages of lists: keyset on the id, newest first. An id is a UUID of version 7, so its order is that of creation.
 
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
@@ -61,7 +62,37 @@ impl PageArgs {
             Some(after) => select.filter(id.lt(after)),
             None => select,
         };
-        let mut rows = select.order_by_desc(id).limit(self.first + 1).all(db).await?;
+        self.cut(select.order_by_desc(id), db).await
+    }
+
+    /// Fetches the page of `select` in the order of a time of the rows, which need not be that of their ids.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn fetch_by_time<E: EntityTrait>(
+        self,
+        select: Select<E>,
+        (time, id): (E::Column, E::Column),
+        db: &impl ConnectionTrait,
+    ) -> Result<Page<E::Model>, DbErr> {
+        let select = match self.after {
+            Some(after) => {
+                let reached =
+                    Query::select().column(time).from(E::default()).and_where(id.eq(after)).to_owned();
+                let reached = Expr::tuple([Expr::expr(reached), Expr::value(after)]);
+                select.filter(Expr::tuple([Expr::col(time), Expr::col(id)]).lt(reached))
+            }
+            None => select,
+        };
+        self.cut(select.order_by_desc(time).order_by_desc(id), db).await
+    }
+
+    async fn cut<E: EntityTrait>(
+        self,
+        select: Select<E>,
+        db: &impl ConnectionTrait,
+    ) -> Result<Page<E::Model>, DbErr> {
+        let mut rows = select.limit(self.first + 1).all(db).await?;
         let has_next = rows.len() as u64 > self.first;
         rows.truncate(usize::try_from(self.first).unwrap_or(usize::MAX));
         Ok(Page { rows, has_next })

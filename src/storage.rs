@@ -14,6 +14,7 @@ use tempfile::NamedTempFile;
 
 use crate::config::StorageConfig;
 use crate::error::{Error, Result};
+use crate::secret_file;
 
 /// The store.
 #[derive(Clone, Debug)]
@@ -29,7 +30,8 @@ impl Storage {
     /// When a folder cannot be made or read.
     pub fn open(config: &StorageConfig) -> anyhow::Result<Self> {
         for dir in [&config.files_dir, &config.spool_dir] {
-            private_dir(dir).with_context(|| format!("DATA_DIR: cannot use the folder {}", dir.display()))?;
+            secret_file::private_dir(dir)
+                .with_context(|| format!("DATA_DIR: cannot use the folder {}", dir.display()))?;
         }
         let store = LocalFileSystem::new_with_prefix(&config.files_dir)?.with_automatic_cleanup(true);
         Ok(Self { store: Arc::new(store), spool: config.spool_dir.clone() })
@@ -95,10 +97,4 @@ fn persist(spooled: NamedTempFile, target: &Path) -> std::io::Result<()> {
         std::fs::File::open(dir)?.sync_all()?;
     }
     Ok(())
-}
-
-/// Makes a folder that only this user can read.
-pub(crate) fn private_dir(dir: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }

@@ -55,6 +55,7 @@ mod m11_queue_wake_up;
 mod m12_second_factors;
 mod m13_patient_invitations;
 mod m14_rate_limits;
+mod m15_audit_chain;
 mod m16_summary_releases;
 
 /// Applies and reverts the changes, in order.
@@ -78,6 +79,7 @@ impl MigratorTrait for Migrator {
             Box::new(m12_second_factors::Change),
             Box::new(m13_patient_invitations::Change),
             Box::new(m14_rate_limits::Change),
+            Box::new(m15_audit_chain::Change),
             Box::new(m16_summary_releases::Change),
         ]
     }

@@ -1,12 +1,7 @@
 //! Access tokens: short-lived JWTs, HS256 and nothing else.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
@@ -16,6 +11,7 @@ use uuid::Uuid;
 use crate::config::AuthConfig;
 use crate::entity::user::{self, Role};
 use crate::error::Result;
+use crate::secret_file;
 
 const ISSUER: &str = "therapybridge";
 const AUDIENCE: &str = "therapybridge-api";
@@ -116,42 +112,7 @@ impl AccessTokens {
 
 /// `JWT_SECRET`, or the kept key: signs tokens, and what else the server must keep to itself is derived from it.
 pub(super) fn server_secret(config: &AuthConfig) -> anyhow::Result<SecretString> {
-    match &config.jwt_secret {
-        Some(secret) => Ok(secret.clone()),
-        None => kept_secret(&config.jwt_secret_file),
-    }
-}
-
-/// Reads the generated key; makes it first when there is none. Two starters agree on one key: the file is written
-/// beside and linked into place, which only the first one can do.
-fn kept_secret(file: &Path) -> anyhow::Result<SecretString> {
-    let what = || format!("JWT_SECRET is not set, and {} cannot be used", file.display());
-    if !file.exists() {
-        make_secret(file).with_context(what)?;
-    }
-    let secret = fs::read_to_string(file).with_context(what)?;
-    let secret = secret.trim();
-    anyhow::ensure!(
-        secret.len() >= 32,
-        "the key in {} is shorter than 32 bytes; remove the file to have a new one made",
-        file.display()
-    );
-    Ok(secret.into())
-}
-
-fn make_secret(file: &Path) -> anyhow::Result<()> {
-    let folder = file.parent().context("a file has a folder")?;
-    crate::storage::private_dir(folder)?;
-    let draft = folder.join(format!(".jwt_secret.{}", Uuid::now_v7()));
-    let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    out.write_all(super::refresh_token::random_hex().as_bytes())?;
-    out.sync_all()?;
-    let linked = fs::hard_link(&draft, file);
-    fs::remove_file(&draft)?;
-    match linked {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.into()),
-        _ => Ok(()),
-    }
+    secret_file::set_or_kept(config.jwt_secret.as_ref(), "JWT_SECRET", &config.jwt_secret_file)
 }
 
 #[cfg(test)]
@@ -224,26 +185,5 @@ mod tests {
         let token = rotated(&new, &[&old]).sign(&claims(now)).expect("signs");
         assert!(tokens(&old).verify(&token, now).is_none());
         assert!(tokens(&new).verify(&token, now).is_some());
-    }
-
-    #[test]
-    fn a_kept_key_that_is_too_short_is_refused() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let file = dir.path().join("jwt_secret");
-        fs::write(&file, "\n").expect("written");
-        assert!(kept_secret(&file).is_err_and(|error| error.to_string().contains("32 bytes")));
-    }
-
-    #[test]
-    fn two_starters_agree_on_one_generated_key() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let file = dir.path().join("data/jwt_secret");
-        let keys: Vec<_> = std::thread::scope(|scope| {
-            let starters: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| kept_secret(&file).expect("a key"))).collect();
-            starters.into_iter().map(|starter| starter.join().expect("no panic")).collect()
-        });
-        assert!(keys.iter().all(|key| key.expose_secret() == keys[0].expose_secret()));
-        assert!(keys[0].expose_secret().len() >= 32);
     }
 }

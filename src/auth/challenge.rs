@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::refresh_token::{hash, random_hex};
+use super::refresh_token::hash;
 use super::second_factor::{confirmed, hold_user, wrong_code};
 use super::{Auth, Tokens};
 use crate::actor::Origin;
@@ -15,6 +15,7 @@ use crate::audit;
 use crate::entity::log_in_challenge::{ActiveModel, Column, Entity, Model};
 use crate::entity::user;
 use crate::error::{Code, Error, Result, UserError};
+use crate::random;
 
 /// Lets people and scanners recognise a leaked token.
 const PREFIX: &str = "tbc_";
@@ -34,7 +35,7 @@ impl Auth {
         if confirmed(txn, user.id).await?.is_none() {
             return Ok(None);
         }
-        let (token, now) = (format!("{PREFIX}{}", random_hex()), self.clock.now());
+        let (token, now) = (format!("{PREFIX}{}", random::hex()), self.clock.now());
         Entity::insert(new_row(user, &token, now)).exec_without_returning(txn).await?;
         self.note_challenge(txn, origin, "user.log_in_challenge", (Some(user.id), false)).await?;
         Ok(Some(token))

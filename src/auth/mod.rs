@@ -9,7 +9,6 @@ mod log_ins;
 pub mod network;
 pub mod password;
 pub mod presence;
-mod random;
 pub mod rate_limit;
 mod recovery_code;
 pub mod refresh_token;

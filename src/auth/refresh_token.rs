@@ -11,10 +11,10 @@ use sea_orm::{
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::random;
 use crate::actor::Origin;
 use crate::entity::auth_session::{ActiveModel, Column, Entity, Model};
 use crate::entity::user;
+use crate::random;
 
 /// Lets people and scanners recognise a leaked token.
 const PREFIX: &str = "tbr_";
@@ -86,7 +86,7 @@ impl RefreshTokens {
         origin: &Origin,
         now: DateTime<Utc>,
     ) -> Result<String, DbErr> {
-        let token = format!("{PREFIX}{}", random_hex());
+        let token = format!("{PREFIX}{}", random::hex());
         let row = ActiveModel {
             id: Set(Uuid::now_v7()),
             user_id: Set(log_in.user_id),
@@ -221,12 +221,4 @@ pub async fn end(
 
 pub(super) fn hash(token: &str) -> String {
     hex::encode(Sha256::digest(token.as_bytes()))
-}
-
-/// 256 bits from the operating system, in hex.
-///
-/// # Panics
-/// When the operating system has no randomness: then nothing is safe.
-pub(crate) fn random_hex() -> String {
-    hex::encode(random::bytes::<32>())
 }

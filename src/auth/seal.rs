@@ -7,8 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use super::random;
 use crate::error::Result;
+use crate::random;
 
 /// Keeps this key apart from whatever else the server's secret is used for.
 const LABEL: &[u8] = b"therapybridge: second factors at rest, v1";

@@ -4,8 +4,8 @@
 use chrono::{DateTime, Utc};
 use totp_rs::{Builder, Secret, Totp};
 
-use super::random;
 use crate::error::Result;
+use crate::random;
 
 const ISSUER: &str = "TherapyBridge";
 /// Bytes of a secret: as many as SHA-1 puts out, as RFC 4226 recommends.

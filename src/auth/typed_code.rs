@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::random;
+use crate::random;
 
 /// No I, L, O and U.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";

@@ -43,6 +43,15 @@ impl Auth {
         Ok(visible_to(actor).filter(Column::Id.is_in(ids.iter().copied())).all(&self.db).await?)
     }
 
+    /// These users, whoever they are: of those who did something to a record that the asker may read about. What is
+    /// shown of them is decided by [`Actor::knows_doer_by_name`].
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn doers(&self, ids: &[Uuid]) -> Result<Vec<Model>> {
+        Ok(Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(&self.db).await?)
+    }
+
     /// A page of the users, newest first; `search` looks in name and e-mail, and finds no patients.
     ///
     /// # Errors

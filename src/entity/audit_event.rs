@@ -1,8 +1,28 @@
 //! Table `audit_events`: who did what to which record. Rows are only ever added.
 
+use async_graphql::Enum;
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::{Condition, QueryFilter, Select};
 
-/// An event.
+use crate::actor::Actor;
+use crate::entity::patient;
+use crate::entity::user::Role;
+
+/// How it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Enum, EnumIter, DeriveActiveEnum)]
+#[graphql(name = "AuditOutcome")]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+pub enum Outcome {
+    /// It was done.
+    #[sea_orm(string_value = "OK")]
+    Ok,
+    /// It was asked for and refused.
+    #[sea_orm(string_value = "REFUSED")]
+    Refused,
+}
+
+/// An event. Its sequence and transaction are the chain's business (`audit::chain`).
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "audit_events")]
 pub struct Model {
@@ -27,8 +47,8 @@ pub struct Model {
     pub subject_id: Option<Uuid>,
     /// Whose record it belongs to.
     pub patient_id: Option<Uuid>,
-    /// `OK` or `REFUSED`.
-    pub outcome: String,
+    /// How it went.
+    pub outcome: Outcome,
     /// From where.
     pub ip: Option<String>,
     /// With what.
@@ -42,3 +62,29 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// The events the actor may know of: all for admins; a therapist's own and those of the own patients' records; for a
+/// patient, what was done with the own record.
+pub fn visible_to(actor: &Actor) -> Select<Entity> {
+    Entity::find().filter(match actor {
+        Actor::User { role: Role::Admin, .. } | Actor::System { .. } => Condition::all(),
+        Actor::User { id, role: Role::Therapist, .. } => Condition::any().add(Column::ActorId.eq(*id)).add(
+            // As an array, so that the index on patients can be used beside the one on actors.
+            Expr::cust_with_exprs(
+                "$1 = ANY (ARRAY($2))",
+                [Expr::col(Column::PatientId), records(patient::Column::TherapistId.eq(*id))],
+            ),
+        ),
+        Actor::User { id, role: Role::Patient, .. } => Condition::all()
+            // There is one record at most: with `=` the index gives its events in their order.
+            .add(Expr::col(Column::PatientId).eq(records(patient::Column::UserId.eq(*id))))
+            .add(Column::Outcome.eq(Outcome::Ok)),
+        Actor::Anonymous => crate::entity::nothing(),
+    })
+}
+
+fn records(condition: Expr) -> Expr {
+    Expr::expr(
+        Query::select().column(patient::Column::Id).from(patient::Entity).and_where(condition).to_owned(),
+    )
+}

@@ -1,18 +1,17 @@
 //! What every resolver may ask of its request: the services, who asks, from where.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, Request};
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::loaders::Loaders;
+use super::trail::Reads;
 use crate::actor::{Actor, Origin};
 use crate::app::App;
-use crate::audit::{self, Witness};
+use crate::audit::Witness;
 use crate::entity::session;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Who asks, and the services that answer.
 pub struct Asker {
@@ -20,10 +19,6 @@ pub struct Asker {
     actor: Actor,
     origin: Origin,
 }
-
-/// Reads that have been written into the audit trail in this request: one event a request, session and kind.
-#[derive(Default)]
-struct Reads(Mutex<HashSet<(Uuid, &'static str)>>);
 
 impl Asker {
     /// Somebody at a connection.
@@ -36,7 +31,7 @@ impl Asker {
     #[must_use]
     pub fn attach(self: &Arc<Self>, request: Request) -> Request {
         let loaders = Loaders::new(&self.app, &self.actor);
-        request.data(self.clone()).data(loaders).data(Reads::default())
+        request.data(self.clone()).data(loaders)
     }
 
     /// The services.
@@ -47,6 +42,11 @@ impl Asker {
     /// Who asks.
     pub(super) fn actor(&self) -> &Actor {
         &self.actor
+    }
+
+    /// Who asks, from where, now: for the audit trail.
+    pub(super) fn witness(&self) -> Witness<'_> {
+        Witness { actor: &self.actor, origin: &self.origin, at: self.app.clock.now() }
     }
 }
 
@@ -60,8 +60,8 @@ pub(super) trait ContextExt {
     fn origin(&self) -> &Origin;
     /// Batched reads.
     fn loaders(&self) -> &Loaders;
-    /// Writes a read of clinical content into the audit trail, before the content leaves.
-    async fn witness_read(&self, action: &'static str, session: &session::Model) -> Result<()>;
+    /// Says that clinical content was read: that is written into the audit trail before the answer leaves.
+    fn witness_read(&self, action: &'static str, session: &session::Model) -> Result<()>;
 }
 
 impl ContextExt for Context<'_> {
@@ -81,23 +81,12 @@ impl ContextExt for Context<'_> {
         self.data_unchecked()
     }
 
-    async fn witness_read(&self, action: &'static str, session: &session::Model) -> Result<()> {
-        // Held until the event is written: a field beside this one must not answer on the strength of a mark alone.
-        let mut reads = self.data_unchecked::<Reads>().0.lock().await;
-        if reads.contains(&(session.id, action)) {
-            return Ok(());
-        }
-        let event = audit::Event {
-            action,
-            subject_type: "session",
-            subject_id: Some(session.id),
-            patient_id: Some(session.patient_id),
-            ..Default::default()
-        };
-        let (app, at) = (self.app(), self.app().clock.now());
-        let witness = Witness { actor: self.actor(), origin: self.origin(), at };
-        audit::record(&app.db, witness, event).await?;
-        reads.insert((session.id, action));
+    fn witness_read(&self, action: &'static str, session: &session::Model) -> Result<()> {
+        // Without somebody who writes it down nothing is read.
+        let reads = self.data_opt::<Arc<Reads>>();
+        reads
+            .ok_or_else(|| Error::Internal(anyhow::anyhow!("the schema has no trail")))?
+            .add(action, session);
         Ok(())
     }
 }

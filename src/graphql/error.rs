@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{ErrorExtensions, SimpleObject};
 
+use super::trail;
 use crate::error::{Code, Error, UserError};
 
 /// Why a mutation did not do what was asked.
@@ -72,7 +73,12 @@ pub(super) type ApiResult<T> = Result<T, ApiError>;
 pub(super) fn payload<T>(result: Result<T, Error>) -> ApiResult<(Option<T>, Vec<UserErrorView>)> {
     match result {
         Ok(thing) => Ok((Some(thing), Vec::new())),
-        Err(Error::User(error)) => Ok((None, vec![error.into()])),
+        Err(Error::User(error)) => {
+            if error.code == Code::NotFound {
+                trail::note_missing();
+            }
+            Ok((None, vec![error.into()]))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Loaders {
     pub(super) invitations: DataLoader<InvitationLoader>,
     /// Therapists by id.
     pub(super) therapists: DataLoader<TherapistLoader>,
+    /// Who did something, by id, for the audit trail.
+    pub(super) doers: DataLoader<DoerLoader>,
     /// Releases in force, by session.
     pub(super) releases: DataLoader<ReleaseLoader>,
 }
@@ -33,11 +35,13 @@ impl Loaders {
         let patients = PatientLoader { patients: app.patients.clone(), actor: actor.clone() };
         let invitations = InvitationLoader { invitations: app.invitations.clone(), actor: actor.clone() };
         let therapists = TherapistLoader { auth: app.auth.clone(), actor: actor.clone() };
+        let doers = DoerLoader(app.auth.clone());
         let releases = ReleaseLoader(app.sessions.clone());
         Self {
             patients: DataLoader::new(patients, TokioSpawner::current(), TokioTimer::default()),
             invitations: DataLoader::new(invitations, TokioSpawner::current(), TokioTimer::default()),
             therapists: DataLoader::new(therapists, TokioSpawner::current(), TokioTimer::default()),
+            doers: DataLoader::new(doers, TokioSpawner::current(), TokioTimer::default()),
             releases: DataLoader::new(releases, TokioSpawner::current(), TokioTimer::default()),
         }
     }
@@ -85,6 +89,19 @@ impl Loader<Uuid> for TherapistLoader {
 
     async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, user::Model>, Arc<Error>> {
         let rows = self.auth.users_by_id(&self.actor, ids).await.map_err(Arc::new)?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+}
+
+/// Loads who did what the asker may read about in the audit trail.
+pub(super) struct DoerLoader(Auth);
+
+impl Loader<Uuid> for DoerLoader {
+    type Value = user::Model;
+    type Error = Arc<Error>;
+
+    async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, user::Model>, Arc<Error>> {
+        let rows = self.0.doers(ids).await.map_err(Arc::new)?;
         Ok(rows.into_iter().map(|row| (row.id, row)).collect())
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod audit;
 mod auth;
 mod connection;
 pub mod context;
@@ -19,9 +20,11 @@ mod node;
 mod notes;
 mod patient;
 mod release;
+mod roots;
 mod second_factor;
 mod session;
 mod subscription;
+mod trail;
 mod transcript;
 pub mod upload;
 mod user;
@@ -38,6 +41,7 @@ pub struct Query(
     admin::AdminQuery,
     patient::PatientQuery,
     session::SessionQuery,
+    audit::AuditQuery,
 );
 
 /// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.
@@ -59,8 +63,9 @@ pub type ApiSchema = Schema<Query, Mutation, Subscription>;
 /// Builds the schema; what a request needs (app, asker) comes with the request.
 #[must_use]
 pub fn schema(introspection: bool) -> ApiSchema {
-    let builder =
-        Schema::build(Query::default(), Mutation::default(), Subscription).limit_recursive_depth(64);
+    let builder = Schema::build(Query::default(), Mutation::default(), Subscription)
+        .limit_recursive_depth(64)
+        .extension(trail::Trail);
     if introspection { builder.finish() } else { builder.disable_introspection().finish() }
 }
 

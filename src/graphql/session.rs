@@ -102,7 +102,7 @@ impl Session {
         if !ctx.actor().reads_clinical_content() {
             return Ok(None);
         }
-        ctx.witness_read("session.read_transcript", &self.0).await?;
+        ctx.witness_read("session.read_transcript", &self.0)?;
         let lines: Vec<_> =
             ctx.app().sessions.transcript(&self.0).await?.into_iter().map(|row| row.text).collect();
         Ok((!lines.is_empty()).then(|| lines.join("\n")))
@@ -119,7 +119,7 @@ impl Session {
         if !ctx.actor().reads_clinical_content() {
             return Ok(None);
         }
-        ctx.witness_read("session.read_transcript", &self.0).await?;
+        ctx.witness_read("session.read_transcript", &self.0)?;
         transcript::connection(ctx, &self.0, first, after).await.map(Some)
     }
 
@@ -128,7 +128,7 @@ impl Session {
     async fn notes(&self, ctx: &Context<'_>) -> ApiResult<Option<Notes>> {
         let Some(view) = ctx.actor().notes_view() else { return Ok(None) };
         let Some(run) = ctx.app().sessions.notes(view, &self.0).await? else { return Ok(None) };
-        ctx.witness_read("session.read_notes", &self.0).await?;
+        ctx.witness_read("session.read_notes", &self.0)?;
         Ok(Some(Notes::new(run, view)?))
     }
 
@@ -149,7 +149,7 @@ impl Session {
             return Ok(None);
         }
         let Some(screen) = self.0.risk_screen.clone() else { return Ok(None) };
-        ctx.witness_read("session.read_notes", &self.0).await?;
+        ctx.witness_read("session.read_notes", &self.0)?;
         Ok(Some(RiskScreen::new(screen)?))
     }
 

@@ -86,7 +86,7 @@ async fn audit_events_are_added_and_never_changed_or_removed() {
     for statement in [
         "UPDATE audit_events SET action = 'nothing'",
         "DELETE FROM audit_events",
-        "TRUNCATE audit_events",
+        "TRUNCATE audit_events CASCADE",
         "TRUNCATE users CASCADE",
     ] {
         let error = run(pool, statement).await.expect_err(statement).to_string();

@@ -8,8 +8,8 @@ use super::support::root;
 
 /// A module uses only modules of lines above its own. The modules of the first line may use each other; no others do.
 const LINES: [&[&str]; 8] = [
-    &["error", "clock", "config", "actor", "entity", "text"],
-    &["database", "storage", "audio", "ai", "audit", "events", "queue", "idempotency", "page", "telemetry"],
+    &["error", "clock", "config", "actor", "entity", "text", "page", "random", "secret_file"],
+    &["database", "storage", "audio", "ai", "audit", "events", "queue", "idempotency", "telemetry"],
     &["auth", "patients", "notes"],
     &["sessions"],
     &["app"],

@@ -5,6 +5,8 @@
 
 mod accounts;
 mod attacks;
+mod audit;
+mod audit_chain;
 mod database;
 mod docs;
 mod extractive;

@@ -51,6 +51,15 @@ impl Fleet {
         self.start_with(args, &[("DATABASE_URL", &self.database)]).await
     }
 
+    /// What `audit verify` says, and whether it found nothing.
+    async fn verify_audit(&self) -> (bool, String) {
+        let vars = variables(&self.provider, self.data.path(), &[("DATABASE_URL", &self.database)]).await;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_therapybridge"));
+        command.args(["audit", "verify"]).env_clear().envs(vars).current_dir(self.data.path());
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    }
+
     async fn start_with(&self, args: &[&str], settings: &[(&str, &str)]) -> Process {
         let mut vars = variables(&self.provider, self.data.path(), settings).await;
         vars.insert("LOG_FORMAT".into(), "json".into());
@@ -175,6 +184,32 @@ async fn a_server_that_is_asked_to_stop_stops_well() {
     let (status, closed) = tokio::join!(server.stop(), watch.next());
     assert!(status.success(), "{status}");
     drop(closed);
+}
+
+#[tokio::test]
+async fn the_audit_trail_is_chained_by_whoever_lives_and_verified_on_the_command_line() {
+    let fleet = Fleet::new().await;
+    let (mut doomed, heir) = (fleet.start(&["serve", "--no-worker"]).await, fleet.start(&["worker"]).await);
+    doomed.therapist().await.patient("Daniel").await;
+    doomed.child.kill().unwrap();
+    doomed.child.wait().unwrap();
+    let second = fleet.start(&["serve", "--no-worker"]).await;
+    second.client().log_in("jane@example.com", PASSWORD).await;
+    assert!(second.stop().await.success());
+    // The last one to stop links what is left, and writes the head.
+    assert!(heir.stop().await.success());
+    let (intact, said) = fleet.verify_audit().await;
+    assert!(intact && said.contains("3 events checked, chained up to position 3, 0 findings"), "{said}");
+
+    let pool = sqlx::PgPool::connect(&fleet.database).await.unwrap();
+    let tamper = "SET session_replication_role = replica; UPDATE audit_events SET ip = '::1' WHERE seq = 2;
+        DELETE FROM audit_chain WHERE position = 3";
+    sqlx::raw_sql(tamper).execute(&pool).await.unwrap();
+    let (intact, said) = fleet.verify_audit().await;
+    assert!(
+        !intact && said.contains("EDITED position 2 event ") && said.contains("CUT_TAIL position 3:"),
+        "{said}"
+    );
 }
 
 /// The process id of the private database's server, if one runs.

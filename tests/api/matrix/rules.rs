@@ -51,6 +51,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("Query.node", "id: $therapist", KNOWN_TO),
     op("Query.user", "id: $therapist", ADMINS),
     op("Query.users", "", ADMINS),
+    op("Query.auditEvents", "", ANY_USER),
+    op("Query.auditEvents", "filter: { patientId: $patient }", KNOWN_TO),
+    op("Query.verifyAuditChain", "", ADMINS),
     op("Query.users", "search: \"jane\"", ADMINS),
     op(
         "Query.users",
@@ -141,6 +144,7 @@ pub(super) struct Type {
 }
 
 const NOBODY: &str = "nobody";
+const ADMIN: &str = "admin";
 const THERAPIST: &str = "therapist";
 const TREATMENT: &str = "therapist patient";
 const TREATMENT_AND_ADMIN: &str = "therapist patient admin";
@@ -241,6 +245,32 @@ pub(super) const TYPES: &[Type] = &[
         name: "AuthSession",
         door: "viewer { authSessions { % } }",
         shown: &[(USERS, "id createdAt lastUsedAt expiresAt isCurrent ip userAgent")],
+    },
+    Type {
+        name: "AuditEvent",
+        // What the therapist did.
+        door: "auditEvents(filter: { patientId: $patient, action: \"patient.update\" }) { nodes { % } }",
+        shown: &[
+            (TREATMENT_AND_ADMIN, "id at action outcome actorName actorRole subjectType subjectId patientId"),
+            (TREATMENT_AND_ADMIN, "changedFields"),
+            ("therapist admin", "actor requestId authSessionId ip"),
+            // The tests' clients do not say what they are.
+            (NOBODY, "userAgent"),
+        ],
+    },
+    Type {
+        name: "AuditVerification",
+        door: "verifyAuditChain { % }",
+        // A trail that is whole has no findings.
+        shown: &[
+            (ADMIN, "isIntact eventsChecked chainedUpTo findingCount headPosition"),
+            (NOBODY, "findings"),
+        ],
+    },
+    Type {
+        name: "AuditFinding",
+        door: "verifyAuditChain { findings { % } }",
+        shown: &[(NOBODY, "kind position eventId message")],
     },
     Type {
         name: "SecondFactor",

@@ -2,6 +2,7 @@
 //! good, and a session with everything that has to be kept from others.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde_json::{Value, json};
@@ -106,6 +107,9 @@ impl Practice {
     /// Fills every field of the session that can be empty, so that null always means "not for you".
     pub(crate) async fn fill(&self) {
         let (session, patient) = (self.id("session"), self.id("patient"));
+        let update = "mutation ($id: ID!) { updatePatient(input: { patientId: $id, name: \"Maria Zauberfluss\" }) { patient { id } } }";
+        self.actor("therapist").call(update, json!({ "id": patient })).await;
+        self.until_the_trail_has_a_head().await;
         for statement in [
             format!(
                 "UPDATE sessions SET status = 'FAILED', error_message = 'The recogniser gave up.',
@@ -125,6 +129,15 @@ impl Practice {
                 .to_owned(),
         ] {
             self.run(&statement).await;
+        }
+    }
+
+    async fn until_the_trail_has_a_head(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let head = "{ verifyAuditChain { headPosition } }";
+        while self.actor("admin").call(head, json!({})).await["verifyAuditChain"]["headPosition"].is_null() {
+            assert!(Instant::now() < deadline, "nobody chains the audit trail");
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 

@@ -1,0 +1,18 @@
+//! Links the audit events into a chain that cannot be mended without a key (see `audit::link`). Like the events, its rows
+//! are added and never changed.
+migration!(
+    "m15_audit_chain",
+    up: r"
+CREATE TABLE audit_chain (
+    position   bigint PRIMARY KEY CHECK (position >= 1),
+    event_id   uuid NOT NULL UNIQUE REFERENCES audit_events (id),
+    hmac       bytea NOT NULL CHECK (octet_length(hmac) = 32),
+    chained_at timestamptz NOT NULL
+);
+CREATE TRIGGER audit_chain_final BEFORE UPDATE OR DELETE ON audit_chain
+    FOR EACH ROW EXECUTE FUNCTION audit_events_are_final();
+CREATE TRIGGER audit_chain_kept BEFORE TRUNCATE ON audit_chain
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_events_are_final();
+",
+    down: "DROP TABLE audit_chain"
+);
