@@ -113,9 +113,14 @@ impl Office {
             let last = stop.is_cancelled();
             chain.run_once(&mut connection, self.clock.now()).await?;
             if last || head_due <= Instant::now() {
-                head_due = Instant::now() + HEAD;
-                if let Err(error) = self.keep_head(&mut connection).await {
-                    tracing::error!(%error, "the head of the audit chain was not written");
+                match self.keep_head(&mut connection).await {
+                    // Of an empty chain there is none: the first link gets one at once.
+                    Ok(false) => {}
+                    Ok(true) => head_due = Instant::now() + HEAD,
+                    Err(error) => {
+                        head_due = Instant::now() + HEAD;
+                        tracing::error!(%error, "the head of the audit chain was not written");
+                    }
                 }
             }
             if last {
@@ -125,17 +130,21 @@ impl Office {
         }
     }
 
-    /// Writes the head, unless the one there is says that somebody has cut or forged something: that is evidence.
-    async fn keep_head(&self, db: &mut PgConnection) -> anyhow::Result<()> {
+    /// Writes the head, unless the one there is says that somebody has cut or forged something: that is evidence. Says
+    /// whether there is a chain.
+    async fn keep_head(&self, db: &mut PgConnection) -> anyhow::Result<bool> {
         let tail = chain::tail(&mut *db).await?;
         let kept = Head::read(&self.key, &self.head_file).await?;
         if let Some(finding) = verify::contradiction(&kept, &mut *db).await? {
             anyhow::bail!("{}", finding.message);
         }
+        if tail.position == 0 {
+            return Ok(false);
+        }
         let is_new = !matches!(&kept, Kept::Head(head) if head.position == tail.position);
-        if tail.position > 0 && is_new {
+        if is_new {
             Head::new(&self.key, tail.position, &tail.hmac, self.clock.now()).write(&self.head_file).await?;
         }
-        Ok(())
+        Ok(true)
     }
 }

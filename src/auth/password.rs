@@ -7,12 +7,14 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use tokio::sync::Semaphore;
 
-use crate::error::{Code, Result, UserError};
+use crate::error::{Code, Error, Result, UserError};
 
 /// Memory in KiB, passes and lanes: OWASP Password Storage Cheat Sheet, first choice for argon2id.
 const COST: (u32, u32, u32) = (19_456, 2, 1);
 /// Hashes at a time: bounds memory at 4 × 19 MiB, and leaves processors to others.
 const CONCURRENCY: usize = 4;
+/// Hashes that may wait for their turn: some seconds of work. Whoever comes then is told to come back.
+const WAITING: usize = 256;
 /// Fewer characters are guessed, more are refused: the work is bounded.
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
 /// The commonest passwords of 8 and more characters, as they turn up in leaks, in lower case; one a line.
@@ -23,6 +25,8 @@ const COMMON: &str = include_str!("common_passwords.txt");
 pub struct Passwords {
     argon2: Argon2<'static>,
     permits: Arc<Semaphore>,
+    /// Held while hashing or waiting for a permit.
+    places: Arc<Semaphore>,
     /// Verified when there is no user, so that it takes as long.
     decoy: Arc<str>,
 }
@@ -61,7 +65,8 @@ impl Passwords {
             Params::new(memory, passes, lanes, None).expect("the parameters are within argon2's limits");
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let decoy = hash(&argon2, "nobody has this password").expect("argon2 hashes any text").into();
-        Self { argon2, permits: Arc::new(Semaphore::new(CONCURRENCY)), decoy }
+        let places = Arc::new(Semaphore::new(CONCURRENCY + WAITING));
+        Self { argon2, permits: Arc::new(Semaphore::new(CONCURRENCY)), places, decoy }
     }
 
     /// Hashes a password, into PHC format.
@@ -105,6 +110,7 @@ impl Passwords {
         &self,
         work: impl FnOnce(&Argon2<'static>) -> anyhow::Result<T> + Send + 'static,
     ) -> Result<T> {
+        let _place = self.places.try_acquire().map_err(|_| Error::Unavailable)?;
         let permit = self.permits.clone().acquire_owned().await.map_err(anyhow::Error::new)?;
         let argon2 = self.argon2.clone();
         let work = tokio::task::spawn_blocking(move || {
@@ -163,6 +169,17 @@ mod tests {
         for hash in [of_long, empty] {
             assert!(!passwords.verify(&long, Some(hash)).await.expect("verifies"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_is_full_takes_nobody_more() {
+        let passwords = Passwords::new();
+        let all = u32::try_from(CONCURRENCY + WAITING).expect("few");
+        let full = passwords.places.acquire_many(all).await.expect("open");
+        let refused = passwords.verify("correct horse ☂", None).await;
+        assert!(matches!(refused, Err(Error::Unavailable)), "{refused:?}");
+        drop(full);
+        assert!(passwords.verify("correct horse ☂", None).await.is_ok());
     }
 
     #[tokio::test]

@@ -192,6 +192,28 @@ async fn a_second_factor_is_counted_apart_from_the_log_in() {
     app.app.limits.log_in("jane@example.com", &origin).await.unwrap();
 }
 
+/// Whoever holds a stolen access token must not get at the account by guessing its password.
+#[tokio::test]
+async fn proofs_of_somebody_who_is_logged_in_are_counted_too() {
+    let app = with(&[("RATE_LIMIT_LOGIN", "2/1m")]).await;
+    let (jane, eve) = (app.therapist("jane").await, app.therapist("eve").await);
+    let change = "mutation ($current: String!) {
+        changePassword(input: { currentPassword: $current, newPassword: \"another horse battery\" }) { userErrors { code } } }";
+    let enrol =
+        "mutation ($current: String!) { enrolTotp(input: { password: $current }) { userErrors { code } } }";
+    let guess = json!({ "current": "not the password" });
+    for proof in [change, enrol] {
+        jane.call(proof, guess.clone()).await;
+    }
+    for proof in [change, enrol] {
+        assert_eq!(jane.refusal(proof, json!({ "current": PASSWORD })).await, "RATE_LIMITED");
+    }
+    eve.call(change, json!({ "current": PASSWORD })).await;
+    assert_eq!(refused(&app, "rate_limit.proof").await, 1, "the first of a window");
+    app.clock.advance(TimeDelta::minutes(1));
+    jane.call(change, json!({ "current": PASSWORD })).await;
+}
+
 #[tokio::test]
 async fn the_fourth_sign_up_of_an_hour_is_refused() {
     let app = with(&[("RATE_LIMIT_SIGNUP", "3/1h")]).await;

@@ -3,12 +3,15 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::support::client::Client;
 use crate::support::{TestApp, code};
 
 /// Rounds of one try each; what disturbs the machine disturbs all kinds of tries alike.
 const ROUNDS: usize = 40;
+/// Log-ins at once.
+const STORM: usize = 64;
 /// How far medians may lie apart. Hashing is nearly all of the work: left out once, it would be a factor of ten.
 const BOUND: f64 = 1.5;
 
@@ -35,6 +38,31 @@ async fn a_refused_log_in_takes_as_long_whether_or_not_there_is_such_an_account(
         let ratio = median / medians[0];
         assert!((1.0 / BOUND..BOUND).contains(&ratio), "{}: {ratio:.2} × a wrong password", kinds[kind]);
     }
+}
+
+#[tokio::test]
+#[ignore = "measures time; `make security` runs it"]
+async fn a_storm_of_log_ins_leaves_others_served() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let started = Instant::now();
+    let mut storm: JoinSet<Duration> = JoinSet::new();
+    for _ in 0..STORM {
+        let client = app.anonymous();
+        storm.spawn(async move { time_of_refusal(&client, "jane@example.com").await });
+    }
+    // Jane keeps asking for as long as the storm lasts.
+    let (mut waits, mut refused) = (Vec::new(), 0);
+    while refused < STORM {
+        let asked = Instant::now();
+        jane.call("{ viewer { id } }", json!({})).await;
+        waits.push(asked.elapsed());
+        while storm.try_join_next().is_some() {
+            refused += 1;
+        }
+    }
+    let ratio = median(waits).as_secs_f64() / started.elapsed().as_secs_f64();
+    assert!(ratio < 0.1, "half of all questions waited for {ratio:.2} of the storm's time");
 }
 
 async fn time_of_refusal(client: &Client, email: &str) -> Duration {
