@@ -8,6 +8,7 @@ use super::error::ApiResult;
 use super::session::{SessionPayload, no_such_session};
 use crate::actor::Actor;
 use crate::entity::{session, summary_release};
+use crate::sessions::release::Wanted;
 
 /// A version of the notes that the patient may read: summary, strategies and action items, as text.
 #[derive(SimpleObject)]
@@ -35,20 +36,27 @@ impl ReleaseMutation {
     /// Lets the patient read summary, strategies and action items of the notes as they are now. Newer notes need a
     /// release of their own; the patient reads the older one until then. Releasing the same notes twice is fine. For the
     /// session's therapist.
-    /// Codes: NOT_FOUND, INVALID_STATE, INVALID_INPUT, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS.
+    /// Codes: NOT_FOUND, INVALID_STATE, CONFLICT, INVALID_INPUT, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS.
     async fn release_summary(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which session.")] session_id: ID,
         #[graphql(
-            desc = "Makes the request safe to send again: for 24 hours the same key and session release nothing newer."
+            desc = "The notes you have read (`notes { run { id } }`): if others were written since, nothing is released.
+                The present ones if missing."
+        )]
+        run_id: Option<ID>,
+        #[graphql(
+            desc = "Makes the request safe to send again: for 24 hours the same key and input release nothing newer."
         )]
         idempotency_key: Option<String>,
     ) -> ApiResult<SessionPayload> {
         ctx.actor().therapist_id()?;
         let Some(id) = uuid(&session_id) else { return SessionPayload::new(Err(no_such_session())) };
+        // An id that is none is of no notes.
+        let wanted = Wanted { session_id: id, run_id: run_id.map(|id| uuid(&id).unwrap_or_default()) };
         let (releases, key) = (&ctx.app().releases, idempotency_key.as_deref());
-        SessionPayload::new(releases.release(ctx.actor(), ctx.origin(), id, key).await)
+        SessionPayload::new(releases.release(ctx.actor(), ctx.origin(), wanted, key).await)
     }
 
     /// Takes back what was released: the patient reads nothing of this session's notes any more. Doing it twice is

@@ -20,6 +20,15 @@ use crate::entity::summary_release::{self, ActiveModel, Column, Entity};
 use crate::error::{Code, Result, UserError};
 use crate::idempotency::{self, Asked};
 
+/// Which notes the patient may read.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Of which session.
+    pub session_id: Uuid,
+    /// The run that wrote the notes the therapist has read; the present one if `None`.
+    pub run_id: Option<Uuid>,
+}
+
 /// Releases and withdraws.
 #[derive(Clone)]
 pub struct Releases {
@@ -37,17 +46,18 @@ impl Releases {
     /// Lets the patient read the notes as they are now. What is released already stays so; an older release ends.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `INVALID_STATE` while there are no notes, `INVALID_INPUT` and `IDEMPOTENCY_KEY_REUSED` for the key.
+    /// `NOT_FOUND`, `INVALID_STATE` while there are no notes, `CONFLICT` when others have been written since, `INVALID_INPUT` and `IDEMPOTENCY_KEY_REUSED` for the key.
     pub async fn release(
         &self,
         actor: &Actor,
         origin: &Origin,
-        session_id: Uuid,
+        wanted: Wanted,
         key: Option<&str>,
     ) -> Result<Model> {
         let therapist_id = actor.therapist_id()?;
         let now = self.clock.now();
-        let hash = idempotency::input_hash(&[&session_id.to_string()]);
+        let run = wanted.run_id.map(|id| id.to_string()).unwrap_or_default();
+        let hash = idempotency::input_hash(&[&wanted.session_id.to_string(), &run]);
         let txn = self.db.begin().await?;
         let claim = match key {
             None => None,
@@ -56,7 +66,11 @@ impl Releases {
                 Asked::Done(done) => return locked(&txn, actor, done.replay(&hash)?).await,
             },
         };
-        let session = locked(&txn, actor, session_id).await?;
+        let session = locked(&txn, actor, wanted.session_id).await?;
+        if wanted.run_id.is_some() && wanted.run_id != session.extraction_run_id {
+            let message = "These are not the present notes. Read the present ones before you release them.";
+            return Err(UserError::new(Code::Conflict, message).on("runId").into());
+        }
         if self.open(&txn, &session, therapist_id, now).await? {
             self.witness(&txn, (actor, origin), &session, "session.release_summary").await?;
         }

@@ -127,6 +127,30 @@ async fn newer_notes_need_a_release_of_their_own() {
 }
 
 #[tokio::test]
+async fn notes_that_were_not_read_are_not_released() {
+    let practice = Practice::new().await;
+    let present = async || {
+        let query = "query ($id: ID!) { session(id: $id) { notes { run { id } } } }";
+        let session = practice.jane.call(query, json!({ "id": practice.session })).await;
+        session["session"]["notes"]["run"]["id"].as_str().unwrap().to_owned()
+    };
+    let release = async |run: &str| {
+        let query = "mutation ($id: ID!, $run: ID) { releaseSummary(sessionId: $id, runId: $run) {
+            session { release { isCurrent } } userErrors { code message field } } }";
+        let payload = practice.jane.call(query, json!({ "id": practice.session, "run": run })).await;
+        payload["releaseSummary"].clone()
+    };
+    let read = present().await;
+    practice.write_notes_again("Nobody has read this.").await;
+    for run in [read.as_str(), "nothing"] {
+        let refused = release(run).await;
+        assert_eq!((code(&refused), &refused["userErrors"][0]["field"]), ("CONFLICT", &json!("runId")));
+    }
+    assert!(practice.seen_by(&practice.maria).await["notes"].is_null());
+    assert_eq!(release(&present().await).await["session"]["release"]["isCurrent"], true);
+}
+
+#[tokio::test]
 async fn a_withdrawn_summary_is_gone_and_twice_is_fine() {
     let practice = Practice::new().await;
     practice.release(None).await;
