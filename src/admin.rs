@@ -6,6 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use chrono_tz::Tz;
 
+use crate::audit::leader::{Leader, Office};
+use crate::audit::trail::Trail;
 use crate::auth::rate_limit::RateLimits;
 use crate::auth::{Auth, NewUser};
 use crate::clock::SystemClock;
@@ -47,10 +49,21 @@ pub async fn create_user(config: &Config, wanted: CreateUser) -> anyhow::Result<
         timezone: Some(wanted.timezone.name().to_owned()),
         invitation_code: None,
     };
+    config.check_keys()?;
     let database = Database::open(&config.database).await?;
     let made = insert(&database, config, new).await;
+    let linked = link_trail(&database, config).await;
     database.close().await;
-    made
+    linked.and(made)
+}
+
+/// Where no server runs, nobody else would link what was just written into the audit trail.
+async fn link_trail(database: &Database, config: &Config) -> anyhow::Result<()> {
+    let clock = Arc::new(SystemClock);
+    let key = Trail::new(database.connection(), &config.audit)?.key().clone();
+    let head_file = config.audit.head_file.clone();
+    Leader::start(Office { pool: database.pool().clone(), key, head_file, clock }).stop().await;
+    Ok(())
 }
 
 async fn insert(database: &Database, config: &Config, new: NewUser) -> anyhow::Result<user::Model> {

@@ -81,6 +81,7 @@ impl App {
     /// # Errors
     /// When something named by the configuration cannot be used; the message says what.
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Self>> {
+        config.check_keys()?;
         let database = Database::open(&config.database).await?;
         database.migrate().await?;
         let stop = CancellationToken::new();

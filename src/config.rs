@@ -202,6 +202,22 @@ pub struct LogConfig {
 }
 
 impl Config {
+    /// Whether the keys of a service are there. Processes of a private database share a data directory, and the keys that
+    /// are made in it; those of a server of its own may each have another directory, and would not agree.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the key that has to be set.
+    pub fn check_keys(&self) -> Result<(), ConfigError> {
+        let missing = match (&self.database.url, &self.auth.jwt_secret, &self.audit.key) {
+            (Some(_), None, _) => "JWT_SECRET",
+            (Some(_), Some(_), None) => "AUDIT_KEY",
+            _ => return Ok(()),
+        };
+        let problem = "has to be set where DATABASE_URL is, the same in every process, at least 32 bytes; \
+            `openssl rand -base64 48` makes a good one";
+        Err(ConfigError { variable: missing, problem: problem.into() })
+    }
+
     /// Reads `.env`, if there is one, and the environment.
     ///
     /// # Errors
@@ -533,6 +549,18 @@ mod tests {
     fn a_base_url_alone_switches_to_that_provider() {
         let config = config(&[("OPENAI_BASE_URL", "http://127.0.0.1:8089/v1")]).expect("good");
         assert_eq!(config.ai.openai.expect("set").base_url, "http://127.0.0.1:8089/v1");
+    }
+
+    #[test]
+    fn keys_are_made_only_where_the_database_is_private() {
+        let (url, key) = (("DATABASE_URL", "postgres://localhost/x"), "0123456789abcdef0123456789abcdef");
+        let missing = |vars: &[(&str, &str)]| {
+            config(vars).expect("good").check_keys().err().map(|error| error.variable)
+        };
+        assert_eq!(missing(&[]), None);
+        assert_eq!(missing(&[url]), Some("JWT_SECRET"));
+        assert_eq!(missing(&[url, ("JWT_SECRET", key)]), Some("AUDIT_KEY"));
+        assert_eq!(missing(&[url, ("JWT_SECRET", key), ("AUDIT_KEY", key)]), None);
     }
 
     #[test]

@@ -226,6 +226,7 @@ async fn migrate(config: &Config, direction: &Migrate) -> anyhow::Result<()> {
 }
 
 async fn verify_audit(config: &Config) -> anyhow::Result<()> {
+    config.check_keys()?;
     let database = Database::open(&config.database).await?;
     let report =
         async { Trail::new(database.connection(), &config.audit)?.verify(SystemClock.now()).await }.await;

@@ -53,7 +53,8 @@ fn make(file: &Path) -> anyhow::Result<()> {
     fs::remove_file(&draft)?;
     match linked {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.into()),
-        _ => Ok(()),
+        // The name must outlive a power cut as the key does: what it signed will.
+        _ => Ok(fs::File::open(folder)?.sync_all()?),
     }
 }
 

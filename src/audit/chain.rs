@@ -4,7 +4,6 @@
 //! gets the next free place then. To find what is new without looking at the history, each pass remembers the snapshot it
 //! began with: whatever is not in it belongs to a transaction that was running then, or has begun since.
 
-use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor};
 use uuid::Uuid;
 
@@ -67,14 +66,14 @@ impl Chain {
     ///
     /// # Errors
     /// When the database does not answer. What was linked until then stays linked, and is a valid chain.
-    pub async fn run_once(&mut self, db: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<usize> {
+    pub async fn run_once(&mut self, db: &mut PgConnection) -> sqlx::Result<usize> {
         let snapshot = sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(&mut *db).await?;
         let (mut linked, mut after) = (0, i64::MIN);
         loop {
             let mut batch = self.fresh(db, after).await?;
             let next = batch.last().filter(|_| batch.len() == usize::from(BATCH)).map(|last| last.seq);
             batch.retain(|event| !event.is_linked);
-            self.link(db, &batch, now).await?;
+            self.link(db, &batch).await?;
             linked += batch.len();
             match next {
                 Some(seq) => after = seq,
@@ -101,7 +100,7 @@ impl Chain {
         }
     }
 
-    async fn link(&self, db: &mut PgConnection, events: &[Fresh], now: DateTime<Utc>) -> sqlx::Result<()> {
+    async fn link(&self, db: &mut PgConnection, events: &[Fresh]) -> sqlx::Result<()> {
         if events.is_empty() {
             return Ok(());
         }
@@ -116,14 +115,13 @@ impl Chain {
         }
         let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
         sqlx::query(
-            "INSERT INTO audit_chain (position, event_id, hmac, chained_at)
-             SELECT position, event_id, hmac, $4
+            "INSERT INTO audit_chain (position, event_id, hmac)
+             SELECT position, event_id, hmac
              FROM unnest($1::bigint[], $2::uuid[], $3::bytea[]) AS link (position, event_id, hmac)",
         )
         .bind(&positions)
         .bind(&ids)
         .bind(&proofs)
-        .bind(now)
         .execute(&mut *txn)
         .await?;
         txn.commit().await

@@ -67,7 +67,9 @@ impl Leader {
 
 impl Office {
     async fn run(self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
+        // Once more when stopped, too: whoever led may have left before the last events of this process.
+        loop {
+            let last = stop.is_cancelled();
             match self.take().await {
                 Ok(Some(connection)) => {
                     if let Err(error) = self.lead(connection, &stop).await {
@@ -78,6 +80,9 @@ impl Office {
                 Err(error) => {
                     tracing::warn!(%error, "nobody can be asked who leads the audit chain; trying again");
                 }
+            }
+            if last {
+                return;
             }
             stop.run_until_cancelled(tokio::time::sleep(CANDIDACY)).await;
         }
@@ -111,7 +116,7 @@ impl Office {
         loop {
             // Asked before the pass: what was committed until the stop is linked by the last one.
             let last = stop.is_cancelled();
-            chain.run_once(&mut connection, self.clock.now()).await?;
+            chain.run_once(&mut connection).await?;
             if last || head_due <= Instant::now() {
                 match self.keep_head(&mut connection).await {
                     // Of an empty chain there is none: the first link gets one at once.

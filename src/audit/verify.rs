@@ -16,7 +16,7 @@ use super::link::{Content, Key, START, content_of};
 const LISTED: usize = 100;
 /// An event is linked within a second or two; one that is not after this time was kept from it.
 const LINKED_WITHIN: TimeDelta = TimeDelta::seconds(60);
-/// A head is written every minute; a chain of this age without one has lost it.
+/// A head is written every minute; a chain that is ahead of it for so long has lost it.
 const HEAD_WITHIN: TimeDelta = TimeDelta::minutes(5);
 
 /// What is wrong.
@@ -39,6 +39,8 @@ pub enum Kind {
     BadHead,
     /// The head of the chain is missing, so that a cut tail would not be seen.
     NoHead,
+    /// The head of the chain was not written for minutes, so that a cut after its place would not be seen.
+    StaleHead,
 }
 
 impl Kind {
@@ -120,9 +122,9 @@ pub async fn verify(
     if let Some(finding) = contradiction(&kept, pool).await? {
         report.add(finding);
     }
-    if kept == Kept::Nothing && is_older_than(pool, now - HEAD_WITHIN).await? {
-        let message = "The file with the head of the chain is missing: a cut tail would not be seen.";
-        report.add(Finding::new(Kind::NoHead, None, None, message));
+    let headed = report.head_position.unwrap_or(0);
+    if kept != Kept::Forged && is_behind(pool, headed, now - HEAD_WITHIN).await? {
+        report.add(behind(headed));
     }
     add_unchained(&mut report, pool, now - LINKED_WITHIN).await?;
     Ok(report)
@@ -149,9 +151,22 @@ pub async fn contradiction(kept: &Kept, db: impl PgExecutor<'_>) -> sqlx::Result
     Ok(Some(Finding::new(kind, position, None, message)))
 }
 
-async fn is_older_than(pool: &PgPool, time: DateTime<Utc>) -> sqlx::Result<bool> {
-    let query = "SELECT EXISTS (SELECT FROM audit_chain WHERE position = 1 AND chained_at < $1)";
-    sqlx::query_scalar(query).bind(time).fetch_one(pool).await
+/// Whether an event from before `time` is linked after a place. Its own time counts, for that is proven.
+async fn is_behind(pool: &PgPool, position: i64, time: DateTime<Utc>) -> sqlx::Result<bool> {
+    let query = "SELECT EXISTS (SELECT FROM audit_chain AS link JOIN audit_events AS event ON event.id = link.event_id
+        WHERE link.position > $1 AND event.at < $2)";
+    sqlx::query_scalar(query).bind(position).bind(time).fetch_one(pool).await
+}
+
+/// The head is too far behind the chain; at place 0 there is none.
+fn behind(position: i64) -> Finding {
+    if position == 0 {
+        let message = "The file with the head of the chain is missing: a cut tail would not be seen.";
+        return Finding::new(Kind::NoHead, None, None, message);
+    }
+    let message = "The head of the chain was not written for minutes: a cut after this place would not be seen. \
+        Is AUDIT_HEAD_FILE the one the servers write to, and is there room on its disk?";
+    Finding::new(Kind::StaleHead, Some(position), None, message)
 }
 
 async fn add_unchained(report: &mut Report, pool: &PgPool, before: DateTime<Utc>) -> sqlx::Result<()> {

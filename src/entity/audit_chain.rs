@@ -13,8 +13,6 @@ pub struct Model {
     pub event_id: Uuid,
     /// Proof over the link before, the place and the event (`audit::link`).
     pub hmac: Vec<u8>,
-    /// When it was linked.
-    pub chained_at: ChronoDateTimeUtc,
 }
 
 /// Links are followed by position.

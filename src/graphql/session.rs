@@ -102,10 +102,13 @@ impl Session {
         if !ctx.actor().reads_clinical_content() {
             return Ok(None);
         }
+        let rows = ctx.app().sessions.transcript(&self.0).await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
         ctx.witness_read("session.read_transcript", &self.0)?;
-        let lines: Vec<_> =
-            ctx.app().sessions.transcript(&self.0).await?.into_iter().map(|row| row.text).collect();
-        Ok((!lines.is_empty()).then(|| lines.join("\n")))
+        let lines: Vec<_> = rows.into_iter().map(|row| row.text).collect();
+        Ok(Some(lines.join("\n")))
     }
 
     /// The transcript, an utterance a node, in order; pieces appear while the recording is recognised. For the
@@ -119,8 +122,11 @@ impl Session {
         if !ctx.actor().reads_clinical_content() {
             return Ok(None);
         }
-        ctx.witness_read("session.read_transcript", &self.0)?;
-        transcript::connection(ctx, &self.0, first, after).await.map(Some)
+        let page = transcript::connection(ctx, &self.0, first, after).await?;
+        if !page.edges.is_empty() {
+            ctx.witness_read("session.read_transcript", &self.0)?;
+        }
+        Ok(Some(page))
     }
 
     /// The clinical notes; null until they are written. For the therapist; the patient reads summary, strategies and

@@ -57,7 +57,7 @@ impl Trail {
     }
 
     async fn link(&mut self) -> usize {
-        self.chain.run_once(&mut self.pool.acquire().await.unwrap(), today()).await.unwrap()
+        self.chain.run_once(&mut self.pool.acquire().await.unwrap()).await.unwrap()
     }
 
     async fn tail(&self) -> Tail {
@@ -82,7 +82,7 @@ impl Trail {
         self.verify().await.findings.iter().map(|finding| (finding.kind, finding.position)).collect()
     }
 
-    /// Does what only the database's owner can do: past triggers and foreign keys.
+    /// Does what only the database's owner can do: past triggers.
     async fn tamper(&self, statements: &str) {
         let script =
             format!("SET session_replication_role = replica; {statements}; RESET session_replication_role");
@@ -316,6 +316,19 @@ async fn a_forged_a_foreign_and_a_missing_head_are_found() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_no_longer_written_is_found() {
+    let mut trail = Trail::of(2).await;
+    let soon = today() + TimeDelta::minutes(5);
+    trail.record(1).await;
+    trail.link().await;
+    assert!(trail.verify_at(soon).await.is_intact(), "the head may be some minutes behind");
+    let found = trail.verify_at(soon + TimeDelta::seconds(1)).await;
+    assert_eq!((found.findings[0].kind, found.findings[0].position), (Kind::StaleHead, Some(2)));
+    trail.write_head().await;
+    assert!(trail.verify_at(soon + TimeDelta::hours(1)).await.is_intact(), "nothing new needs no new head");
+}
+
+#[tokio::test]
 async fn an_event_is_found_when_nobody_has_linked_it_for_a_minute() {
     let trail = Trail::of(2).await;
     trail.record(1).await;
@@ -359,7 +372,7 @@ async fn two_that_link_at_the_same_time_leave_one_valid_chain() {
     let (mut one, mut other) = (trail.pool.acquire().await.unwrap(), trail.pool.acquire().await.unwrap());
     let (mut first, mut second) = (Chain::new(key()), Chain::new(key()));
     // The office forbids this; should it ever happen, the keys of the table do.
-    let (a, b) = tokio::join!(first.run_once(&mut one, today()), second.run_once(&mut other, today()));
+    let (a, b) = tokio::join!(first.run_once(&mut one), second.run_once(&mut other));
     assert!(a.is_ok() || b.is_ok());
     assert_eq!(trail.order().await, (1..=50).collect::<Vec<_>>());
     assert!(trail.verify().await.is_intact());

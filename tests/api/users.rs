@@ -198,6 +198,11 @@ async fn create_user(app: &TestApp, args: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_therapybridge"));
     command.args(["admin", "create-user"]).args(args).env_clear();
     command.env("DATABASE_URL", app.app.config.database.url.as_ref().unwrap().expose_secret());
+    for (variable, key) in
+        [("JWT_SECRET", &app.app.config.auth.jwt_secret), ("AUDIT_KEY", &app.app.config.audit.key)]
+    {
+        command.env(variable, key.as_ref().unwrap().expose_secret());
+    }
     command.env("DATA_DIR", &app.app.config.database.data_dir).current_dir(&app.app.config.database.data_dir);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

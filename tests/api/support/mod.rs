@@ -195,6 +195,7 @@ pub(crate) async fn variables(
         ("DATABASE_MAX_CONNECTIONS", "8".into()),
         ("PORT", "0".into()),
         ("JWT_SECRET", "a secret of the tests, and of nobody else".into()),
+        ("AUDIT_KEY", "another secret of the tests, and of nobody else".into()),
         ("OPENAI_BASE_URL", provider.base_url().to_string()),
         ("OPENAI_API_KEY", "sk-test".into()),
         ("OPENAI_MAX_RETRIES", "0".into()),
