@@ -19,7 +19,7 @@ test: setup $(PAGE) $(MODEL) ## Runs all the tests.
 	cargo test --workspace
 
 security: setup ## Runs the tests that measure: what the time of an answer gives away.
-	cargo test --test api -- --ignored timing::
+	cargo test --test api -- --ignored --test-threads=1 --nocapture timing::
 
 run: $(PAGE) ## Runs the server with its worker, in release mode.
 	exec env MODELS_DIR="$${MODELS_DIR:-$(MODELS)}" cargo run --release -- serve

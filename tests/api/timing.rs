@@ -13,7 +13,7 @@ const ROUNDS: usize = 40;
 /// Log-ins at once.
 const STORM: usize = 64;
 /// How far medians may lie apart. Hashing is nearly all of the work: left out once, it would be a factor of ten.
-const BOUND: f64 = 1.5;
+const BOUND: f64 = 2.0;
 
 #[tokio::test]
 #[ignore = "measures time; `make security` runs it"]
@@ -28,14 +28,17 @@ async fn a_refused_log_in_takes_as_long_whether_or_not_there_is_such_an_account(
 
     let kinds = ["known", "unknown", "deactivated"].map(|name| format!("{name}@example.com"));
     let mut times = vec![Vec::with_capacity(ROUNDS); kinds.len()];
-    for _ in 0..ROUNDS {
-        for (kind, email) in kinds.iter().enumerate() {
-            times[kind].push(time_of_refusal(&jane, email).await);
+    for round in 0..ROUNDS {
+        // Each begins a round as often as the others: what comes and goes with a rhythm hits all alike.
+        for turn in 0..kinds.len() {
+            let kind = (round + turn) % kinds.len();
+            times[kind].push(time_of_refusal(&jane, &kinds[kind]).await);
         }
     }
     let medians: Vec<f64> = times.into_iter().map(|times| median(times).as_secs_f64()).collect();
     for (kind, median) in medians.iter().enumerate() {
         let ratio = median / medians[0];
+        eprintln!("{}: {ratio:.2} × a wrong password", kinds[kind]);
         assert!((1.0 / BOUND..BOUND).contains(&ratio), "{}: {ratio:.2} × a wrong password", kinds[kind]);
     }
 }
@@ -62,6 +65,7 @@ async fn a_storm_of_log_ins_leaves_others_served() {
         }
     }
     let ratio = median(waits).as_secs_f64() / started.elapsed().as_secs_f64();
+    eprintln!("half of all questions waited for less than {ratio:.3} of the storm's time");
     assert!(ratio < 0.1, "half of all questions waited for {ratio:.2} of the storm's time");
 }
 
