@@ -130,6 +130,7 @@ impl App {
             chaining,
             database,
         });
+        app.auth.reseal_second_factors().await?;
         app.auth.presence.start(app.pool(), &app.stop);
         tokio::spawn(app.stop.clone().run_until_cancelled_owned(tend_database(Arc::downgrade(&app))));
         Ok(app)

@@ -49,13 +49,12 @@ impl Auth {
     pub async fn confirm_log_in(&self, token: &str, code: &str, origin: &Origin) -> Result<Tokens> {
         let now = self.clock.now();
         let challenge = count_try(&self.db, token, now).await?;
-        let user_id = challenge.as_ref().map(|challenge| challenge.user_id);
-        let result = match challenge {
-            Some(challenge) => self.complete(&challenge, code, origin, now).await,
-            None => Err(invalid_challenge()),
-        };
+        // An invented challenge is nobody's, and leaves nothing: the trail is not for strangers to fill.
+        let challenge = challenge.ok_or_else(invalid_challenge)?;
+        let result = self.complete(&challenge, code, origin, now).await;
         if let Err(Error::User(_)) = result {
-            self.note_challenge(&self.db, origin, "user.confirm_log_in", (user_id, true)).await?;
+            let refused = (Some(challenge.user_id), true);
+            self.note_challenge(&self.db, origin, "user.confirm_log_in", refused).await?;
         }
         result
     }
@@ -69,7 +68,9 @@ impl Auth {
     ) -> Result<Tokens> {
         // Five tries a challenge are few, but every right password gives a challenge.
         let user = user::Entity::find_by_id(challenge.user_id).one(&self.db).await?;
-        self.limits.confirm_log_in(&user.ok_or_else(invalid_challenge)?.email, origin).await?;
+        let user = user.ok_or_else(invalid_challenge)?;
+        self.limits.confirm_log_in(&user.email, origin).await?;
+        self.limits.second_factor(user.id, origin).await?;
         let txn = self.db.begin().await?;
         let user = hold_user(&txn, challenge.user_id).await?;
         let unchanged = user.is_active && mark(&user) == challenge.password_mark;

@@ -74,7 +74,11 @@ impl Invitations {
         let input = idempotency::input_hash(&[&patient_id.to_string()]);
         let claim = match start(&txn, witness, key, &input).await? {
             Start::Fresh(claim) => claim,
-            Start::Replayed(id) => return self.get(actor, id).await,
+            Start::Replayed(id) => {
+                // Whoever waits for a connection must not hold one.
+                txn.rollback().await?;
+                return self.get(actor, id).await;
+            }
         };
         let patient = hold_patient(&txn, actor, patient_id).await?;
         may_be_invited(&patient)?;
@@ -127,7 +131,7 @@ impl Invitations {
                 txn.commit().await?;
                 Ok(patient)
             }
-            Err(error) => {
+            Err(error @ Error::User(_)) => {
                 txn.rollback().await?;
                 let action = "patient.accept_invitation";
                 let refused =
@@ -135,6 +139,7 @@ impl Invitations {
                 audit::record(&self.db, witness, refused).await?;
                 Err(error)
             }
+            Err(error) => Err(error),
         }
     }
 

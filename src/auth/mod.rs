@@ -163,8 +163,11 @@ impl Auth {
     /// # Errors
     /// `INVALID_CREDENTIALS`; [`Error::RateLimited`].
     pub async fn log_in(&self, email: &str, password: &str, origin: &Origin) -> Result<LogInAnswer> {
-        self.limits.log_in(&email.trim().to_lowercase(), origin).await?;
-        let email = email::normal(email).ok();
+        let typed = email;
+        let email = email::normal(typed).ok();
+        // Counted as it is stored, for one address can be spelled in many ways; what is none is counted as it was typed.
+        let counted = email.clone().unwrap_or_else(|| typed.trim().to_lowercase().replace('\0', ""));
+        self.limits.log_in(&counted, origin).await?;
         loop {
             let user = match &email {
                 Some(email) => {

@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256};
 
 use super::network;
 use super::sliding_window::{self, Outcome};
+use uuid::Uuid;
+
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
@@ -22,6 +24,10 @@ use crate::error::{Error, Result};
 
 /// How many times the limit of one network an account takes from all strange networks together.
 const STRANGERS: NonZeroU32 = NonZeroU32::new(20).expect("20 is not 0");
+
+/// Codes of a second factor that may be tried for one account.
+const CODES: Rate =
+    Rate { count: NonZeroU32::new(20).expect("20 is not 0"), window: Duration::from_secs(60 * 60) };
 
 /// Whether somebody has got in from near this address before: $1 e-mail, $2 network.
 const FAMILIAR: &str = "SELECT EXISTS (SELECT 1 FROM auth_sessions s JOIN users u ON u.id = s.user_id
@@ -63,6 +69,17 @@ impl RateLimits {
     /// [`Error::RateLimited`].
     pub async fn confirm_log_in(&self, email: &str, origin: &Origin) -> Result<()> {
         self.proof("rate_limit.confirm_log_in", email, origin).await
+    }
+
+    /// Counts a code that is tried for an account, from wherever: of a million codes three are good at a time, and whoever
+    /// tries them knows the password already. Never off.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`].
+    pub async fn second_factor(&self, user_id: Uuid, origin: &Origin) -> Result<()> {
+        let of = format!("user {user_id}");
+        let count = Count { action: "rate_limit.second_factor", of, rate: CODES };
+        self.count(count, &Actor::Anonymous, origin).await
     }
 
     /// Counts a proof of who they are, by a password or a code, of somebody who is logged in already: whoever got hold of

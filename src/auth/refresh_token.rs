@@ -142,7 +142,7 @@ impl RefreshTokens {
         }
     }
 
-    /// Ends the log-in of a token; gives the token's row.
+    /// Ends the log-in of a token; gives the token's row, or `None` where nothing is left to end.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -153,8 +153,8 @@ impl RefreshTokens {
         now: DateTime<Utc>,
     ) -> Result<Option<Model>, DbErr> {
         let Some(row) = hold_log_ins_of(txn, &hash(token)).await? else { return Ok(None) };
-        end(txn, row.user_id, Which::One(row.family_id), now).await?;
-        Ok(Some(row))
+        let ended = end(txn, row.user_id, Which::One(row.family_id), now).await?;
+        Ok((ended > 0).then_some(row))
     }
 
     /// The tokens of a user that can still be exchanged, newest first: one a log-in.

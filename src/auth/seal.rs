@@ -38,14 +38,23 @@ impl Seal {
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
+    /// Whether this was sealed under the present key.
+    pub(super) fn is_current(&self, user_id: Uuid, sealed: &[u8]) -> bool {
+        open(&self.ciphers[..1], user_id, sealed).is_some()
+    }
+
     /// Opens; `None` for what was tampered with, belongs to another user or was sealed under an unknown key.
     pub(super) fn open(&self, user_id: Uuid, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
-        let open = |cipher: &ChaCha20Poly1305| {
-            cipher.decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: user_id.as_bytes() }).ok()
-        };
-        self.ciphers.iter().find_map(open)
+        open(&self.ciphers, user_id, sealed)
     }
+}
+
+fn open(ciphers: &[ChaCha20Poly1305], user_id: Uuid, sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
+    let open = |cipher: &ChaCha20Poly1305| {
+        cipher.decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: user_id.as_bytes() }).ok()
+    };
+    ciphers.iter().find_map(open)
 }
 
 fn cipher(secret: &SecretString) -> ChaCha20Poly1305 {

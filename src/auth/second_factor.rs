@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, LockType, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
-    QueryFilter, QuerySelect, TransactionTrait,
+    QueryFilter, QueryOrder, QuerySelect, TransactionTrait,
 };
 use uuid::Uuid;
 
@@ -26,6 +26,9 @@ pub struct Enrolment {
     /// The secret as `otpauth://` URI, for a QR code.
     pub uri: String,
 }
+
+/// Secrets that are read at a time when all are looked at.
+const RESEALED_AT_ONCE: u64 = 500;
 
 /// The state of a user's second factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +49,7 @@ impl Auth {
         let user = self.prove_password((actor, origin), "user.enrol_totp", password).await?;
         let (secret, now) = (totp::new_secret(), self.clock.now());
         let txn = self.db.begin().await?;
-        hold_user(&txn, user.id).await?;
+        hold_asker(&txn, actor, Some(&user)).await?;
         if !put_pending(&txn, user.id, self.seal.seal(user.id, &secret)?, now).await? {
             return Err(enabled_already());
         }
@@ -63,7 +66,7 @@ impl Auth {
         let (user_id, now) = (actor.user_id()?, self.clock.now());
         self.limits.proof_of_user(actor, origin).await?;
         let txn = self.db.begin().await?;
-        hold_user(&txn, user_id).await?;
+        hold_asker(&txn, actor, None).await?;
         let factor = Entity::find_by_id(user_id).one(&txn).await?.ok_or_else(nothing_pending)?;
         if factor.confirmed_at.is_some() {
             return Err(enabled_already());
@@ -112,6 +115,42 @@ impl Auth {
         self.note(&txn, (actor, origin), action, false).await?;
         txn.commit().await?;
         Ok(codes)
+    }
+
+    /// Seals every secret under the present key, so that the keys of before can be dropped. At every start: there is
+    /// nothing to do but after a change of `JWT_SECRET`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn reseal_second_factors(&self) -> Result<()> {
+        let mut after = Uuid::nil();
+        loop {
+            let factors = Entity::find().filter(Column::UserId.gt(after)).order_by_asc(Column::UserId);
+            let factors = factors.limit(RESEALED_AT_ONCE).all(&self.db).await?;
+            let Some(last) = factors.last() else { return Ok(()) };
+            after = last.user_id;
+            for factor in &factors {
+                self.reseal(factor).await?;
+            }
+        }
+    }
+
+    async fn reseal(&self, factor: &Model) -> Result<()> {
+        let user_id = factor.user_id;
+        if self.seal.is_current(user_id, &factor.secret) {
+            return Ok(());
+        }
+        let Some(secret) = self.seal.open(user_id, &factor.secret) else {
+            tracing::error!(%user_id, "a second factor cannot be opened: was JWT_SECRET replaced and not kept as a previous one?");
+            return Ok(());
+        };
+        Entity::update_many()
+            .col_expr(Column::Secret, Expr::value(self.seal.seal(user_id, &secret)?))
+            .filter(Column::UserId.eq(user_id))
+            .filter(Column::Secret.eq(factor.secret.clone()))
+            .exec(&self.db)
+            .await?;
+        Ok(())
     }
 
     /// The second factor of a user, if log-ins ask for one.
@@ -192,7 +231,7 @@ impl Auth {
     ) -> Result<(user::Model, DatabaseTransaction)> {
         let user = self.prove_password((actor, origin), action, password).await?;
         let txn = self.db.begin().await?;
-        hold_user(&txn, user.id).await?;
+        hold_asker(&txn, actor, Some(&user)).await?;
         if confirmed(&txn, user.id).await?.is_none() {
             let message = "There is no second factor.";
             return Err(UserError::new(Code::InvalidState, message).into());
@@ -231,6 +270,22 @@ impl Auth {
 pub(super) async fn hold_user(txn: &impl ConnectionTrait, user_id: Uuid) -> Result<user::Model> {
     let user = user::Entity::find_by_id(user_id).lock(LockType::NoKeyUpdate).one(txn).await?;
     user.ok_or(Error::Unauthenticated)
+}
+
+/// Holds the row of the asker, whose log-in must not have ended before, nor the password that was `proven` been changed:
+/// whoever did that meant this request too.
+async fn hold_asker(
+    txn: &impl ConnectionTrait,
+    actor: &Actor,
+    proven: Option<&user::Model>,
+) -> Result<user::Model> {
+    let Actor::User { id, auth_session, .. } = actor else { return Err(Error::Unauthenticated) };
+    let held = hold_user(txn, *id).await?;
+    user::in_log_in(*id, *auth_session).one(txn).await?.ok_or(Error::Unauthenticated)?;
+    if proven.is_some_and(|proven| proven.hashed_password != held.hashed_password) {
+        return Err(Error::Unauthenticated);
+    }
+    Ok(held)
 }
 
 /// The second factor of a user, if log-ins ask for one.

@@ -127,7 +127,7 @@ async fn from_json<E: Executor>(call: &Call<E>, body: Body) -> Result<Response, 
     call.charge(&asker, &mut request).await?;
     let request = (asker.attach)(request);
     match (call.media, operation) {
-        (MediaType::EventStream, _) => Ok(sse::stream(&call.state, &call.meta, &asker, request)),
+        (MediaType::EventStream, _) => Ok(sse::stream(&call.state, &call.meta, &asker, (request, operation))),
         (_, OperationType::Subscription) => Err(Refusal::http(
             StatusCode::NOT_ACCEPTABLE,
             "Subscriptions need `Accept: text/event-stream` or a WebSocket.",

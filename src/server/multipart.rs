@@ -22,6 +22,7 @@ use multer::{Field, Multipart};
 
 use super::http::{self, Call, MediaType};
 use super::reply::Refusal;
+use super::seam::{Authenticated, revoked};
 use crate::graphql::upload::{self, Upload, UploadError, UploadSender, UploadSlot};
 
 /// A browser sends no header of this name across sites without asking first.
@@ -60,7 +61,8 @@ pub(super) async fn answer<E: Executor>(
     // When the client goes away this future is dropped where it stands, and the sender with it: the mutation
     // goes on in its task, finds the file broken and clears up.
     let execution = http::execute(&call.state.schema, request, operation);
-    let (response, pumped) = tokio::join!(execution, pump(&mut form, file, sender, limits.drain_time));
+    let (response, pumped) =
+        tokio::join!(execution, pump(&mut form, file, sender, (&asker, limits.drain_time)));
     pumped?;
     Ok(http::respond(response?, call.media, &call.meta.request_id))
 }
@@ -70,12 +72,14 @@ async fn pump(
     form: &mut Form,
     mut file: Field<'static>,
     sender: UploadSender,
-    drain_time: Duration,
+    (asker, drain_time): (&Authenticated, Duration),
 ) -> Result<(), Refusal> {
     let ended = loop {
         let chunk = tokio::select! {
             chunk = within(form.idle_time, file.chunk()) => chunk.transpose(),
             () = sender.unread() => break None,
+            // Nothing is taken from somebody who was let out meanwhile.
+            () = revoked(Some(asker)) => break Some(Err(UploadError::Aborted)),
         };
         let Some(chunk) = chunk else { break Some(Ok(())) };
         match chunk {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use async_graphql::parser::types::OperationType;
 use async_graphql::{Executor, Request, Response as GraphqlResponse};
 use axum::body::Body;
 use axum::http::header;
@@ -9,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 
+use super::http;
 use super::reply::{self, Refusal};
 use super::seam::{Authenticated, GraphqlState, RequestMeta, revoked, until};
 
@@ -25,9 +27,9 @@ pub(super) fn stream<E: Executor>(
     state: &GraphqlState<E>,
     meta: &RequestMeta,
     asker: &Authenticated,
-    request: Request,
+    operation: (Request, OperationType),
 ) -> Response {
-    let events = events(state.clone(), meta.request_id.clone(), asker.clone(), request);
+    let events = events(state.clone(), meta.request_id.clone(), asker.clone(), operation);
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     (headers, Body::from_stream(events)).into_response()
 }
@@ -43,17 +45,24 @@ fn events<E: Executor>(
     state: GraphqlState<E>,
     request_id: String,
     asker: Authenticated,
-    request: Request,
+    (request, operation): (Request, OperationType),
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     async_stream::stream! {
         let deadline = asker.deadline(state.clock.as_ref());
-        let mut responses = state.schema.execute_stream(request, None);
+        let lasts = operation == OperationType::Subscription;
+        let mut responses = if lasts {
+            state.schema.execute_stream(request, None)
+        } else {
+            // A mutation goes on in its task when the client goes away: nothing must stop half way.
+            futures::stream::once(answer(state.schema.clone(), request, operation)).boxed()
+        };
         loop {
             let step = tokio::select! {
                 response = responses.next() => response.map_or(Step::Over, Step::Response),
                 () = tokio::time::sleep(state.limits.keep_alive) => Step::KeepAlive,
                 () = until(deadline) => Step::Response(Refusal::unauthenticated().into()),
-                () = revoked(Some(&asker)) => Step::Response(Refusal::unauthenticated().into()),
+                // What was asked once is answered once, also where it ended its own log-in.
+                () = revoked(lasts.then_some(&asker)) => Step::Response(Refusal::unauthenticated().into()),
                 () = state.shutdown.cancelled() => return,
             };
             match step {
@@ -70,6 +79,10 @@ fn events<E: Executor>(
         }
         yield Ok(COMPLETE);
     }
+}
+
+async fn answer<E: Executor>(schema: E, request: Request, operation: OperationType) -> GraphqlResponse {
+    http::execute(&schema, request, operation).await.unwrap_or_else(GraphqlResponse::from)
 }
 
 fn next(response: GraphqlResponse, request_id: &str) -> Bytes {

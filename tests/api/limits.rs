@@ -192,6 +192,24 @@ async fn a_second_factor_is_counted_apart_from_the_log_in() {
     app.app.limits.log_in("jane@example.com", &origin).await.unwrap();
 }
 
+#[tokio::test]
+async fn an_address_is_one_however_it_is_spelled() {
+    let app = with(&[("RATE_LIMIT_LOGIN", "2/1m")]).await;
+    let client = app.anonymous();
+    // Fullwidth letters and an ideographic full stop name the same domain.
+    let spellings = ["jane@example.com", "Jane@\u{ff45}xample.com", "jane@example\u{3002}com"];
+    let outcomes = [("198.51.100.1", 0), ("198.51.100.2", 1), ("198.51.100.3", 2)];
+    for (address, spelling) in outcomes {
+        let expected = if spelling < 2 { "INVALID_CREDENTIALS" } else { "RATE_LIMITED" };
+        assert_eq!(
+            log_in(&client, address, spellings[spelling], "wrong wrong").await,
+            expected,
+            "{spelling}"
+        );
+    }
+    assert_eq!(log_in(&client, "203.0.113.9", "a\0@example.com", "wrong wrong").await, "INVALID_CREDENTIALS");
+}
+
 /// Whoever holds a stolen access token must not get at the account by guessing its password.
 #[tokio::test]
 async fn proofs_of_somebody_who_is_logged_in_are_counted_too() {

@@ -322,6 +322,64 @@ async fn a_second_factor_outlives_the_rotation_of_the_key_and_moves_to_the_new_o
 }
 
 #[tokio::test]
+async fn one_start_with_the_old_key_beside_the_new_one_moves_every_second_factor() {
+    let [old, new] =
+        ["an old secret of the tests and of nobody else", "a new secret of the tests and of nobody else"];
+    let app = TestApp::with(&[("JWT_SECRET", old)]).await;
+    let jane = Holder::new(&app, "jane").await;
+    let url = app.app.config.database.url.as_ref().unwrap().expose_secret();
+    let start = async |previous: &str| {
+        let vars = [("DATABASE_URL", url), ("JWT_SECRET", new), ("JWT_PREVIOUS_SECRETS", previous)];
+        TestApp::with(&vars).await
+    };
+    drop(start(old).await);
+    let restarted = start("").await;
+    app.clock.advance(TimeDelta::seconds(30));
+    restarted.clock.advance(app.clock.now() - restarted.clock.now());
+    let challenge = log_in(&restarted, &jane.email).await["challenge"].as_str().unwrap().to_owned();
+    assert!(confirm_log_in(&restarted, &challenge, &jane.code()).await["accessToken"].is_string());
+}
+
+/// Whoever ends a log-in, because somebody else may hold it, means what that one is just doing, too.
+#[tokio::test]
+async fn what_is_under_way_survives_no_end_of_its_log_in() {
+    for change in
+        ["UPDATE auth_sessions SET is_revoked = true", "UPDATE users SET hashed_password = 'another'"]
+    {
+        let app = TestApp::new().await;
+        let jane = app.therapist("jane").await;
+        let mut txn = app.app.pool().begin().await.unwrap();
+        sqlx::query("SELECT FROM users FOR NO KEY UPDATE").execute(&mut *txn).await.unwrap();
+        let thief = jane.clone();
+        let enrol = "mutation ($password: String!) { enrolTotp(input: { password: $password }) { secret userErrors { code } } }";
+        let enrolling =
+            tokio::spawn(async move { thief.refusal(enrol, json!({ "password": PASSWORD })).await });
+        app.somebody_waits_for_a_lock().await;
+        sqlx::query(change).execute(&mut *txn).await.unwrap();
+        txn.commit().await.unwrap();
+        assert_eq!(enrolling.await.unwrap(), "UNAUTHENTICATED", "{change}");
+        assert_eq!(app.count("SELECT count(*) FROM second_factors").await, 0, "{change}");
+    }
+}
+
+/// Whoever knows the password gets a fresh challenge at every log-in; the codes of an account are counted over all.
+#[tokio::test]
+async fn codes_are_counted_over_all_challenges_of_an_account() {
+    let app = TestApp::new().await;
+    let jane = Holder::new(&app, "jane").await;
+    for _ in 0..4 {
+        let challenge = jane.challenge().await;
+        for _ in 0..5 {
+            assert_eq!(refusal(&confirm_log_in(&app, &challenge, "000000").await).0, "INVALID_CREDENTIALS");
+        }
+    }
+    let query = "mutation ($challenge: String!, $code: String!) {
+        confirmLogIn(input: { challenge: $challenge, code: $code }) { accessToken userErrors { code } } }";
+    let guess = json!({ "challenge": jane.challenge().await, "code": jane.code() });
+    assert_eq!(app.anonymous().refusal(query, guess).await, "RATE_LIMITED");
+}
+
+#[tokio::test]
 async fn who_was_deactivated_or_changed_the_password_meanwhile_gets_no_tokens() {
     let app = TestApp::new().await;
     for change in ["is_active = false", "hashed_password = 'another'"] {
