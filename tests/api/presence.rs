@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
+use reqwest::Body;
+use reqwest::multipart::Part;
 use serde_json::{Value, json};
 
 use crate::log_ins::{change_password, deactivate};
@@ -139,4 +142,32 @@ async fn what_is_closed_is_forgotten() {
         }
     };
     tokio::time::timeout(PATIENCE, forgotten).await.expect("forgotten in time");
+}
+
+#[tokio::test]
+async fn an_upload_ends_with_its_log_in_and_leaves_nothing() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let mut beginning = recording("cbr.mp3");
+    beginning.truncate(beginning.len() / 2);
+    // The rest never comes.
+    let chunks = stream::iter([Ok::<_, std::io::Error>(beginning)]).chain(stream::pending());
+    let file = Part::stream(Body::wrap_stream(chunks)).file_name("session.mp3");
+    let query = "mutation ($patient: ID!, $audio: Upload!) {
+        uploadSession(input: { patientId: $patient, audio: $audio }) { session { id } userErrors { code } } }";
+    let (uploader, variables) = (jane.clone(), json!({ "patient": patient, "audio": null }));
+    let upload =
+        tokio::spawn(async move { uploader.multipart(query, variables, "variables.audio", file).await });
+    let begun = async {
+        while app.files().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, begun).await.expect("an upload that begins");
+    jane.call("mutation { logOutEverywhere { loggedOut } }", json!({})).await;
+    // Sooner than an upload that stalls would be given up.
+    let answer = tokio::time::timeout(Duration::from_secs(25), upload).await.expect("an end").unwrap();
+    assert!(answer["data"]["uploadSession"]["session"].is_null(), "{answer}");
+    app.assert_nothing_left().await;
 }

@@ -112,7 +112,7 @@ impl Client {
         self.multipart(query, variables, path, Part::bytes(bytes).file_name("session.mp3")).await
     }
 
-    async fn multipart(&self, query: &str, variables: Value, path: &str, file: Part) -> Value {
+    pub(crate) async fn multipart(&self, query: &str, variables: Value, path: &str, file: Part) -> Value {
         let form = Form::new()
             .text("operations", json!({ "query": query, "variables": variables }).to_string())
             .text("map", json!({ "0": [path] }).to_string())
