@@ -4,14 +4,14 @@
 //! wrong hands is not enough.
 
 use chrono::{DateTime, Utc};
-use sea_orm::sea_query::{Expr, LockType, OnConflict};
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
     QueryFilter, QueryOrder, QuerySelect, TransactionTrait,
 };
 use uuid::Uuid;
 
-use super::{Auth, recovery_code, totp};
+use super::{Auth, recovery_code, refresh_token, totp};
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
 use crate::entity::second_factor::{ActiveModel, Column, Entity, Model};
@@ -268,8 +268,7 @@ impl Auth {
 
 /// The row of a user; until the transaction ends nobody else changes how they log in.
 pub(super) async fn hold_user(txn: &impl ConnectionTrait, user_id: Uuid) -> Result<user::Model> {
-    let user = user::Entity::find_by_id(user_id).lock(LockType::NoKeyUpdate).one(txn).await?;
-    user.ok_or(Error::Unauthenticated)
+    refresh_token::hold(txn, user_id).await?.ok_or(Error::Unauthenticated)
 }
 
 /// Holds the row of the asker, whose log-in must not have ended before, nor the password that was `proven` been changed:

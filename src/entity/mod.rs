@@ -3,7 +3,6 @@
 //! A finder `visible_to(actor)` returns only the rows that the actor may know to exist; there is no other way
 //! to look for a row on somebody's behalf. Entities live in a module named like their table.
 
-pub mod audit_chain;
 pub mod audit_event;
 pub mod auth_session;
 pub mod extraction_run;
