@@ -74,7 +74,8 @@ pub struct HttpConfig {
 /// How often things may be asked for; `off` is no limit.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitsConfig {
-    /// `RATE_LIMIT_LOGIN`: log-ins of one address, and of one account from one network.
+    /// `RATE_LIMIT_LOGIN`: log-ins of one address, and of one account from one network; and proofs, by a password or a
+    /// code, of one user who is logged in.
     pub log_in: Option<Rate>,
     /// `RATE_LIMIT_SIGNUP`: sign-ups of one address.
     pub sign_up: Option<Rate>,
