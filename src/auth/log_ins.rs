@@ -13,7 +13,7 @@ use crate::entity::{auth_session, user};
 use crate::error::{Code, Error, Result, UserError};
 
 impl Auth {
-    /// The log-ins of a user that can still be refreshed, newest first.
+    /// The newest hundred log-ins of a user that can still be refreshed, newest first.
     ///
     /// # Errors
     /// Only faults.
@@ -34,9 +34,9 @@ impl Auth {
         let user_id = actor.user_id()?;
         let txn = self.db.begin().await?;
         refresh_token::hold(&txn, user_id).await?;
-        let alive = self.refresh.alive_of(&txn, user_id, self.clock.now()).await?;
-        let found = alive.into_iter().find(|log_in| Some(log_in.family_id) == family_id);
-        let log_in = found.ok_or_else(|| UserError::not_found("log-in"))?;
+        let not_found = || UserError::not_found("log-in");
+        let of = (user_id, family_id.ok_or_else(not_found)?);
+        let log_in = self.refresh.alive_in(&txn, of, self.clock.now()).await?.ok_or_else(not_found)?;
         refresh_token::end(&txn, user_id, Which::One(log_in.family_id), self.clock.now()).await?;
         let event = audit::Event {
             action: "auth_session.revoke",

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, LockType};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -18,6 +19,8 @@ use crate::random;
 
 /// Lets people and scanners recognise a leaked token.
 const PREFIX: &str = "tbr_";
+/// Log-ins of a user that are listed.
+const LISTED: u64 = 100;
 /// More of a user agent is not kept.
 const MAX_USER_AGENT: usize = 400;
 
@@ -157,7 +160,7 @@ impl RefreshTokens {
         Ok((ended > 0).then_some(row))
     }
 
-    /// The tokens of a user that can still be exchanged, newest first: one a log-in.
+    /// The newest tokens of a user that can still be exchanged, newest first: one a log-in.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -167,15 +170,29 @@ impl RefreshTokens {
         user_id: Uuid,
         now: DateTime<Utc>,
     ) -> Result<Vec<Model>, DbErr> {
-        Entity::find()
-            .filter(Column::UserId.eq(user_id))
-            .filter(Column::IsRevoked.eq(false))
-            .filter(Column::SpentAt.is_null())
-            .filter(Column::ExpiresAt.gt(now))
-            .order_by_desc(Column::CreatedAt)
-            .all(db)
-            .await
+        alive(user_id, now).order_by_desc(Column::CreatedAt).limit(LISTED).all(db).await
     }
+
+    /// The token of one log-in of a user, if it can still be exchanged.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn alive_in(
+        &self,
+        db: &impl ConnectionTrait,
+        (user_id, family_id): (Uuid, Uuid),
+        now: DateTime<Utc>,
+    ) -> Result<Option<Model>, DbErr> {
+        alive(user_id, now).filter(Column::FamilyId.eq(family_id)).one(db).await
+    }
+}
+
+fn alive(user_id: Uuid, now: DateTime<Utc>) -> Select<Entity> {
+    Entity::find()
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::IsRevoked.eq(false))
+        .filter(Column::SpentAt.is_null())
+        .filter(Column::ExpiresAt.gt(now))
 }
 
 /// The row of a token; until the transaction ends, nobody else changes the log-ins of its user.

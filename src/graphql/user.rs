@@ -65,7 +65,7 @@ impl User {
         self.row.is_active
     }
 
-    /// The log-ins that can still be refreshed, newest first; your own only, empty for others.
+    /// The log-ins that can still be refreshed, the newest hundred, newest first; your own only, empty for others.
     async fn auth_sessions(&self, ctx: &Context<'_>) -> ApiResult<Vec<AuthSession>> {
         // Somebody who is just logging in is not known yet.
         if !ctx.actor().user_id().is_ok_and(|id| id == self.row.id) {
