@@ -57,11 +57,20 @@ impl Storage {
         Ok(())
     }
 
-    /// The file under `key`, for reading.
+    /// The file under `key`, for reading, as long as the result is held.
     ///
     /// # Errors
-    /// When there is none.
-    pub fn local_path(&self, key: &str) -> Result<PathBuf> {
+    /// [`Error::NotFound`] when there is none.
+    pub async fn fetch(&self, key: &str) -> Result<Fetched> {
+        let path = self.local_path(key)?;
+        match tokio::fs::metadata(&path).await {
+            Ok(_) => Ok(Fetched { path }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::NotFound("file")),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn local_path(&self, key: &str) -> Result<PathBuf> {
         let key = Key::parse(key).map_err(anyhow::Error::new)?;
         Ok(self.store.path_to_filesystem(&key).map_err(anyhow::Error::new)?)
     }
@@ -84,6 +93,20 @@ impl Storage {
     /// When it cannot.
     pub fn check(&self) -> Result<()> {
         self.spool().map(drop)
+    }
+}
+
+/// A file of the store that can be read on this machine, while this value lives.
+#[derive(Debug)]
+pub struct Fetched {
+    path: PathBuf,
+}
+
+impl Fetched {
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 

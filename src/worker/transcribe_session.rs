@@ -56,7 +56,7 @@ async fn recognise(app: &App, work: Work<'_>, session: &Model) -> Result<(), Job
     let stored = app.sessions.pieces(session).await?;
     let next = stored.last().map_or((0, 0), |last| (last.piece_index + 1, last.end_ms));
     let total_ms = session.audio_ms.unwrap_or(0).max(1);
-    let pieces = pieces(app, session, next)?;
+    let pieces = pieces(app, session, next).await?;
     let reporter = Reporter { app, work, total_ms };
     // Pieces are recognised side by side, and kept in order.
     let recognised = ReceiverStream::new(pieces)
@@ -80,17 +80,20 @@ async fn check_coverage(app: &App, session: &Model) -> Result<(), JobError> {
 }
 
 /// Decodes on a thread of its own, no further ahead than recognition can follow; skips what is stored.
-fn pieces(
+async fn pieces(
     app: &App,
     session: &Model,
     (index, from_ms): (i32, i64),
 ) -> Result<mpsc::Receiver<Result<Piece, AudioError>>, JobError> {
     let key = session.audio_key.as_deref().ok_or_else(|| JobError::Fail(DAMAGED.into()))?;
-    let path = app.storage.local_path(key)?;
+    let recording = app.storage.fetch(key).await.map_err(|error| match error {
+        Error::NotFound(_) => JobError::Fail(DAMAGED.into()),
+        other => other.into(),
+    })?;
     let (sender, receiver) = mpsc::channel(1);
     let longest = app.piece;
     tokio::task::spawn_blocking(move || {
-        let pieces = match audio::decode(&path) {
+        let pieces = match audio::decode(recording.path()) {
             Ok(samples) => Pieces::with_lengths(samples, longest, longest / 4).resume(index, from_ms),
             Err(error) => return drop(sender.blocking_send(Err(error))),
         };
