@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ai::extractive::ExtractiveExtractor;
 use crate::ai::openai::{OpenAiExtractor, OpenAiSettings, OpenAiTranscriber};
-use crate::ai::{NoteExtractor, Transcriber};
+use crate::ai::{NoteExtractor, PieceLimits, Prices, Transcriber};
 use crate::audit::leader::{Leader, Office};
 use crate::audit::trail::Trail;
 use crate::auth::Auth;
@@ -99,6 +99,7 @@ impl App {
         };
         let limits = RateLimits::new(db.clone(), clock.clone(), config.limits);
         let providers = Providers::new(&config.ai)?;
+        let piece = piece_limits(&config, providers.transcriber.limits());
         let trail = Trail::new(db.clone(), &config.audit)?;
         let chaining = Leader::start(Office {
             pool: database.pool().clone(),
@@ -115,8 +116,8 @@ impl App {
             sessions: Sessions::new(db.clone()),
             releases: Releases::new(db.clone(), clock.clone()),
             transcriber: providers.transcriber,
-            piece: config.worker.piece.unwrap_or(providers.piece),
-            pieces_at_a_time: providers.pieces_at_a_time,
+            piece: piece.preferred,
+            pieces_at_a_time: piece.at_a_time,
             extractor: providers.extractor,
             config,
             clock,
@@ -173,19 +174,28 @@ async fn tend_database(app: Weak<App>) {
 struct Providers {
     transcriber: Arc<dyn Transcriber>,
     extractor: Arc<dyn NoteExtractor>,
-    piece: Duration,
-    pieces_at_a_time: usize,
+}
+
+/// Pieces of the asked length, as far as every provider takes them.
+fn piece_limits(config: &Config, limits: PieceLimits) -> PieceLimits {
+    let preferred = config.worker.piece.unwrap_or(limits.preferred).min(limits.longest);
+    PieceLimits { preferred, ..limits }
 }
 
 impl Providers {
     fn new(config: &AiConfig) -> anyhow::Result<Self> {
         match &config.openai {
-            Some(openai) => Self::openai(openai),
+            Some(openai) => Self::openai(openai, config),
             None => Self::local(config),
         }
     }
 
-    fn openai(config: &OpenAiConfig) -> anyhow::Result<Self> {
+    fn openai(config: &OpenAiConfig, ai: &AiConfig) -> anyhow::Result<Self> {
+        let prices = Prices {
+            audio_minute: ai.price_per_audio_minute,
+            million_prompt_tokens: ai.price_per_million_prompt_tokens,
+            million_completion_tokens: ai.price_per_million_completion_tokens,
+        };
         let settings = OpenAiSettings {
             base_url: config.base_url.parse()?,
             api_key: config.api_key.clone(),
@@ -194,14 +204,12 @@ impl Providers {
             request_timeout: config.timeout,
             max_retries: config.max_retries,
             concurrency: config.concurrency.get(),
+            prices,
             ..OpenAiSettings::default()
         };
         Ok(Self {
             transcriber: Arc::new(OpenAiTranscriber::new(&settings)?),
             extractor: Arc::new(OpenAiExtractor::new(&settings)?),
-            // Five minutes of 16-bit samples are 9.6 MB: well below OpenAI's 25 MB a request.
-            piece: Duration::from_secs(300),
-            pieces_at_a_time: config.concurrency.get(),
         })
     }
 
@@ -213,13 +221,7 @@ impl Providers {
         let model = Models::new(config.models_dir.clone()).path(&config.whisper_model);
         let threads = config.whisper_threads.get();
         let transcriber = WhisperTranscriber::new(model, config.whisper_model.clone(), threads, 1);
-        Ok(Self {
-            transcriber: Arc::new(transcriber),
-            extractor: Arc::new(ExtractiveExtractor),
-            // Whisper hears windows of 30 s anyway; short pieces show segments early.
-            piece: Duration::from_secs(60),
-            pieces_at_a_time: 1,
-        })
+        Ok(Self { transcriber: Arc::new(transcriber), extractor: Arc::new(ExtractiveExtractor) })
     }
 
     #[cfg(not(feature = "local-whisper"))]

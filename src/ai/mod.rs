@@ -20,9 +20,57 @@ pub use draft::{DraftItem, DraftRisk, Mood, MoodTrajectory, NoteDraft, RiskKind,
 
 /// Samples a second of everything given to a [`Transcriber`].
 pub const SAMPLE_RATE: u32 = 16_000;
+/// Name of the providers inside the process.
+pub const LOCAL: &str = "local";
+
+/// What a provider charges, in US dollars, as the configuration says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Prices {
+    /// A minute of audio listened to.
+    pub audio_minute: f64,
+    /// A million tokens sent.
+    pub million_prompt_tokens: f64,
+    /// A million tokens received.
+    pub million_completion_tokens: f64,
+}
+
+impl Prices {
+    /// Of what runs on this machine.
+    pub const FREE: Self =
+        Self { audio_minute: 0.0, million_prompt_tokens: 0.0, million_completion_tokens: 0.0 };
+
+    /// What this use costs; `None` where something is charged for that the provider did not count.
+    #[must_use]
+    pub fn cost_of(&self, usage: Usage) -> Option<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+        let priced = |count: Option<i64>, unit: f64, price: f64| match count {
+            Some(count) => Some(count as f64 / unit * price),
+            None => (price == 0.0).then_some(0.0),
+        };
+        match usage.audio_ms {
+            Some(_) => priced(usage.audio_ms, 60_000.0, self.audio_minute),
+            None => Some(
+                priced(usage.prompt_tokens, 1e6, self.million_prompt_tokens)?
+                    + priced(usage.completion_tokens, 1e6, self.million_completion_tokens)?,
+            ),
+        }
+    }
+
+    /// Whether speech costs nothing.
+    #[must_use]
+    pub fn is_speech_free(&self) -> bool {
+        self.audio_minute == 0.0
+    }
+
+    /// Whether notes cost nothing.
+    #[must_use]
+    pub fn is_text_free(&self) -> bool {
+        self.million_prompt_tokens == 0.0 && self.million_completion_tokens == 0.0
+    }
+}
 
 /// Who did the work of a run: stored with its result, so that a reader can judge it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Provider {
     /// Name of the provider as configured, `openai`, `local`.
     pub name: String,
@@ -30,6 +78,16 @@ pub struct Provider {
     pub model: String,
     /// Version of the prompt or of the rules; empty where there is none.
     pub prompt_version: String,
+    /// What it charges at present: a cost is worked out when the work is done, and stored.
+    pub prices: Prices,
+}
+
+impl Provider {
+    /// What this use costs; `None` where something is charged for that the provider did not count.
+    #[must_use]
+    pub fn cost_of(&self, usage: Usage) -> Option<f64> {
+        self.prices.cost_of(usage)
+    }
 }
 
 /// What a call consumed, as far as the provider said.
@@ -43,12 +101,36 @@ pub struct Usage {
     pub audio_ms: Option<i64>,
 }
 
+/// Whose fault a failure is: what the provider is to blame for counts against it, what the recording or the
+/// transcript brings about does not. In order of what tells most where several providers failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The budget for this month is used up.
+    Budget,
+    /// The account with the provider has no money or quota left.
+    Quota,
+    /// The key is refused.
+    Key,
+    /// The provider is not what the configuration takes it for: wrong address, unknown model, missing file.
+    Setup,
+    /// More audio or text than the model takes: less of it may pass.
+    TooLong,
+    /// A content filter, or the model itself, refused what was said.
+    Content,
+    /// The request was refused for another reason.
+    Request,
+    /// Overload, time-out, connection trouble, an answer that makes no sense.
+    Trouble,
+}
+
 /// Why a provider gave no result.
 #[derive(Debug, thiserror::Error)]
 pub enum AiError {
     /// Worth another try: overload, time-out, connection trouble.
     #[error("{message}")]
     Transient {
+        /// Whose fault it is.
+        cause: Cause,
         /// One sentence a therapist can act on; carries nothing of the recording.
         message: String,
         /// The provider's own wish (`Retry-After`).
@@ -57,6 +139,8 @@ pub enum AiError {
     /// Another try would end the same way: bad key, unknown model, refused input.
     #[error("{message}")]
     Permanent {
+        /// Whose fault it is.
+        cause: Cause,
         /// One sentence a therapist can act on; carries nothing of the recording.
         message: String,
     },
@@ -65,8 +149,29 @@ pub enum AiError {
     Cancelled,
 }
 
+impl AiError {
+    /// Another try would end the same way.
+    pub fn permanent(cause: Cause, message: impl Into<String>) -> Self {
+        Self::Permanent { cause, message: message.into() }
+    }
+
+    /// The provider is in trouble that may pass; `retry_after` is its own wish.
+    pub fn trouble(message: impl Into<String>, retry_after: Option<Duration>) -> Self {
+        Self::Transient { cause: Cause::Trouble, message: message.into(), retry_after }
+    }
+
+    /// Whose fault it is; `None` where the caller asked to stop.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Transient { cause, .. } | Self::Permanent { cause, .. } => Some(*cause),
+            Self::Cancelled => None,
+        }
+    }
+}
+
 /// A stretch of speech as recognised; times count from the start of the samples given.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SpokenSegment {
     /// Start, in milliseconds.
     pub start_ms: i64,
@@ -78,6 +183,12 @@ pub struct SpokenSegment {
     pub confidence: Option<f32>,
     /// The provider's label for the voice; `None` where it does not tell voices apart.
     pub speaker: Option<String>,
+    /// Chance that nobody spoke, 0 to 1; `None` where the provider does not say, as for the two below.
+    pub no_speech: Option<f32>,
+    /// Mean logarithm of the words' probabilities: the lower, the less sure.
+    pub avg_logprob: Option<f32>,
+    /// Length of the words over their length when compressed: high where they repeat in loops.
+    pub compression_ratio: Option<f32>,
 }
 
 /// What is heard while a transcription runs.
@@ -96,13 +207,29 @@ pub struct Transcription {
     pub segments: Vec<SpokenSegment>,
     /// What it consumed.
     pub usage: Usage,
+    /// Who did it.
+    pub provider: Provider,
+}
+
+/// How recordings are to be cut for a [`Transcriber`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PieceLimits {
+    /// It takes no longer ones.
+    pub longest: Duration,
+    /// The length that suits it best, at most `longest`.
+    pub preferred: Duration,
+    /// How many it takes at a time.
+    pub at_a_time: usize,
 }
 
 /// Turns speech into text.
 #[async_trait]
 pub trait Transcriber: Send + Sync {
-    /// Who this is.
-    fn provider(&self) -> Provider;
+    /// Who may do the work, in order of preference, never nobody; which of them did it says the result.
+    fn providers(&self) -> Vec<Provider>;
+
+    /// How recordings are to be cut for it.
+    fn limits(&self) -> PieceLimits;
 
     /// Recognises 16 kHz mono samples (−1 to 1). What is heard on the way goes to `heard`; a closed channel is no
     /// error. Dropping the future, or a closed `heard` channel where the work runs on a thread, stops the work soon.
@@ -149,6 +276,10 @@ pub struct Extraction {
     pub raw: String,
     /// What it consumed.
     pub usage: Usage,
+    /// Who did it.
+    pub provider: Provider,
+    /// A model, or rules.
+    pub kind: ExtractorKind,
 }
 
 /// How notes came about.
@@ -163,11 +294,14 @@ pub enum ExtractorKind {
 /// Turns a transcript into a draft of clinical notes.
 #[async_trait]
 pub trait NoteExtractor: Send + Sync {
-    /// Who this is.
-    fn provider(&self) -> Provider;
+    /// Who may do the work, in order of preference, never nobody; which of them did it says the result.
+    fn providers(&self) -> Vec<Provider>;
 
-    /// Model or rules.
+    /// Model where any of them is one: what it reads may leave this machine. Which it was says the result.
     fn kind(&self) -> ExtractorKind;
+
+    /// How many tokens prompt and answer may have together, so that any of them can read it; `None` where there is no limit.
+    fn context_tokens(&self) -> Option<usize>;
 
     /// Reads the transcript, and writes notes.
     ///

@@ -5,6 +5,7 @@ mod annotation;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc::UnboundedSender;
@@ -15,7 +16,10 @@ use whisper_rs::{
 
 use annotation::is_speech;
 
-use super::{AiError, Heard, Provider, SAMPLE_RATE, SpokenSegment, Transcriber, Transcription, Usage};
+use super::{
+    AiError, Cause, Heard, LOCAL, PieceLimits, Prices, Provider, SAMPLE_RATE, SpokenSegment, Transcriber,
+    Transcription, Usage,
+};
 
 /// Texts that are followed at a time. With `tiny.en` on clean speech five make fewer word errors than one (0.9 % instead
 /// of 1.6 % of a session of five minutes, 1.0 % instead of 2.7 % when it is cut into minutes) in 1.6 times the
@@ -25,6 +29,10 @@ const BEAM_SIZE: i32 = 5;
 const DEFAULT_PATIENCE: f32 = -1.0;
 /// Samples that never go beyond this (−60 dB of full scale) are silence, and words found there are made up.
 const SILENCE: f32 = 0.001;
+/// A state of whisper.cpp grows with what it is given; a quarter of an hour is within every machine's memory.
+const LONGEST_PIECE: Duration = Duration::from_mins(15);
+/// Whisper hears windows of 30 s anyway; short pieces show segments early.
+const PREFERRED_PIECE: Duration = Duration::from_secs(60);
 
 /// A [`Transcriber`] on a model file in ggml format.
 ///
@@ -36,6 +44,7 @@ pub struct WhisperTranscriber {
     threads: usize,
     model: OnceCell<Arc<WhisperContext>>,
     slots: Arc<Semaphore>,
+    at_a_time: usize,
 }
 
 impl WhisperTranscriber {
@@ -56,6 +65,7 @@ impl WhisperTranscriber {
             threads: threads.max(1),
             model: OnceCell::new(),
             slots: Arc::new(Semaphore::new(concurrency.max(1))),
+            at_a_time: concurrency.max(1),
         }
     }
 
@@ -81,13 +91,21 @@ impl WhisperTranscriber {
     }
 
     fn unusable(&self, why: &str) -> AiError {
-        AiError::Permanent {
-            message: format!(
-                "The speech model file {why} ({}). Whoever runs this server can get it with: therapybridge models \
-                 fetch {}",
-                self.model_path.display(),
-                self.model_name
-            ),
+        let message = format!(
+            "The speech model file {why} ({}). Whoever runs this server can get it with: therapybridge models \
+             fetch {}",
+            self.model_path.display(),
+            self.model_name
+        );
+        AiError::permanent(Cause::Setup, message)
+    }
+
+    fn provider(&self) -> Provider {
+        Provider {
+            name: LOCAL.to_owned(),
+            model: self.model_name.clone(),
+            prompt_version: String::new(),
+            prices: Prices::FREE,
         }
     }
 
@@ -99,8 +117,12 @@ impl WhisperTranscriber {
 
 #[async_trait]
 impl Transcriber for WhisperTranscriber {
-    fn provider(&self) -> Provider {
-        Provider { name: "local".to_owned(), model: self.model_name.clone(), prompt_version: String::new() }
+    fn providers(&self) -> Vec<Provider> {
+        vec![self.provider()]
+    }
+
+    fn limits(&self) -> PieceLimits {
+        PieceLimits { longest: LONGEST_PIECE, preferred: PREFERRED_PIECE, at_a_time: self.at_a_time }
     }
 
     async fn transcribe(
@@ -112,11 +134,12 @@ impl Transcriber for WhisperTranscriber {
         let model = self.model().await?;
         let run = Arc::new(Run { samples, heard, stopped: AtomicBool::new(false) });
         let _stop = StopOnDrop(Arc::clone(&run));
-        let (threads, language) = (self.threads, self.language());
+        let (threads, language, provider) = (self.threads, self.language(), self.provider());
         let work = move || {
             // Freed only when the thread is done, so that a dropped future does not make room too early.
             let _slot = slot;
-            run.transcribe(&model, threads, language)
+            let (segments, usage) = run.transcribe(&model, threads, language)?;
+            Ok(Transcription { segments, usage, provider })
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| failed())?
     }
@@ -143,7 +166,7 @@ impl Run {
         model: &WhisperContext,
         threads: usize,
         language: &str,
-    ) -> Result<Transcription, AiError> {
+    ) -> Result<(Vec<SpokenSegment>, Usage), AiError> {
         self.check(Ok(()))?;
         let mut segments = Vec::new();
         if !self.samples.is_empty() {
@@ -154,7 +177,7 @@ impl Run {
         }
         self.tell(Heard::Progress(1.0));
         let audio_ms = Some(millis(self.samples.len()));
-        Ok(Transcription { segments, usage: Usage { audio_ms, ..Usage::default() } })
+        Ok((segments, Usage { audio_ms, ..Usage::default() }))
     }
 
     /// Whisper-rs never frees its callbacks: they must not own the run, or the channel would stay open for ever.
@@ -218,7 +241,8 @@ impl Run {
         let start_ms = (start * 10).clamp(0, last);
         let end_ms = (end * 10).clamp(start_ms, last);
         let spoken = is_speech(text) && !self.is_silent(start_ms, end_ms);
-        spoken.then(|| SpokenSegment { start_ms, end_ms, text: text.to_owned(), confidence, speaker: None })
+        let text = text.to_owned();
+        spoken.then_some(SpokenSegment { start_ms, end_ms, text, confidence, ..SpokenSegment::default() })
     }
 
     fn is_silent(&self, start_ms: i64, end_ms: i64) -> bool {
@@ -248,17 +272,17 @@ fn confidence(segment: &WhisperSegment<'_>, model: &WhisperContext) -> Option<f3
 }
 
 fn failed() -> AiError {
-    transient("The speech recogniser of this server stopped unexpectedly. It will be tried again.")
-}
-
-fn out_of_memory() -> AiError {
-    transient(
-        "This server has too little memory free to recognise speech at the moment. It will be tried again.",
+    AiError::trouble(
+        "The speech recogniser of this server stopped unexpectedly. It will be tried again.",
+        None,
     )
 }
 
-fn transient(message: &str) -> AiError {
-    AiError::Transient { message: message.to_owned(), retry_after: None }
+fn out_of_memory() -> AiError {
+    AiError::trouble(
+        "This server has too little memory free to recognise speech at the moment. It will be tried again.",
+        None,
+    )
 }
 
 #[cfg(test)]

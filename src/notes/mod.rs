@@ -13,8 +13,8 @@ use self::grounding::Transcript;
 use self::redaction::Redaction;
 use crate::ai::extractive::risk;
 use crate::ai::{
-    AiError, DraftItem, DraftRisk, Extraction, ExtractorKind, Mood, MoodTrajectory, NoteDraft, NoteExtractor,
-    Repair, RiskKind, RiskSeverity, TranscriptLine, Usage,
+    AiError, Cause, DraftItem, DraftRisk, Extraction, ExtractorKind, Mood, MoodTrajectory, NoteDraft,
+    NoteExtractor, Provider, Repair, RiskKind, RiskSeverity, TranscriptLine, Usage,
 };
 
 /// Whether a quote stands in the transcript.
@@ -119,6 +119,12 @@ pub struct Extracted {
     pub warnings: Vec<String>,
     /// Over all rounds.
     pub usage: Usage,
+    /// Money for all rounds; `None` where a provider that charges did not count.
+    pub cost_usd: Option<f64>,
+    /// Who wrote them.
+    pub provider: Provider,
+    /// A model, or rules.
+    pub kind: ExtractorKind,
 }
 
 /// Screens a transcript for phrases of risk.
@@ -153,30 +159,38 @@ pub async fn extract(
     screen: &RiskScreen,
     redaction: &Redaction,
 ) -> Result<Extracted, AiError> {
-    let model = extractor.kind() == ExtractorKind::Model;
-    let lines = if model { redaction.redact_lines(transcript.lines()) } else { transcript.lines().to_vec() };
-    let (draft, warnings, usage) = draft(extractor, &lines, model).await?;
-    let draft = if model { redaction.restore_draft(draft) } else { draft };
-    Ok(Extracted { notes: ground(transcript, draft, screen, model), warnings, usage })
+    let redacts = extractor.kind() == ExtractorKind::Model;
+    let lines =
+        if redacts { redaction.redact_lines(transcript.lines()) } else { transcript.lines().to_vec() };
+    let Drafted { draft, warnings, usage, cost_usd, provider, kind } = draft(extractor, &lines).await?;
+    let draft = if redacts { redaction.restore_draft(draft) } else { draft };
+    let notes = ground(transcript, draft, screen, kind == ExtractorKind::Model);
+    Ok(Extracted { notes, warnings, usage, cost_usd, provider, kind })
 }
 
-async fn draft(
-    extractor: &dyn NoteExtractor,
-    lines: &[TranscriptLine],
-    repairs: bool,
-) -> Result<(NoteDraft, Vec<String>, Usage), AiError> {
+/// A draft, and what it took to get it.
+struct Drafted {
+    draft: NoteDraft,
+    warnings: Vec<String>,
+    usage: Usage,
+    cost_usd: Option<f64>,
+    provider: Provider,
+    kind: ExtractorKind,
+}
+
+async fn draft(extractor: &dyn NoteExtractor, lines: &[TranscriptLine]) -> Result<Drafted, AiError> {
     let first = extractor.extract(lines, None).await?;
     let problems = problems_of(&first, lines);
-    if problems.is_empty() || !repairs {
-        return kept(first, problems, Usage::default());
+    if problems.is_empty() || first.kind == ExtractorKind::Extractive {
+        return kept(first, problems, None);
     }
     let repair = Repair { previous: first.raw.clone(), problems: problems.clone() };
     let second = extractor.extract(lines, Some(&repair)).await?;
     // A repair that made things worse is no repair.
     let worse = second.draft.is_err() && first.draft.is_ok();
-    let (best, other) = if worse { (first, second.usage) } else { (second, first.usage) };
+    let (best, other) = if worse { (first, second) } else { (second, first) };
     let problems = problems_of(&best, lines);
-    kept(best, problems, other)
+    kept(best, problems, Some(&other))
 }
 
 fn problems_of(extraction: &Extraction, lines: &[TranscriptLine]) -> Vec<String> {
@@ -189,16 +203,18 @@ fn problems_of(extraction: &Extraction, lines: &[TranscriptLine]) -> Vec<String>
 fn kept(
     extraction: Extraction,
     warnings: Vec<String>,
-    other: Usage,
-) -> Result<(NoteDraft, Vec<String>, Usage), AiError> {
-    match extraction.draft {
-        Ok(draft) => Ok((draft, warnings, sum(extraction.usage, other))),
-        Err(_) => Err(AiError::Permanent {
-            message: "The AI's answer did not have the form of clinical notes, twice. Try again, or use another model."
-                .into(),
-        }),
-    }
+    other: Option<&Extraction>,
+) -> Result<Drafted, AiError> {
+    let Extraction { draft, usage, provider, kind, .. } = extraction;
+    let draft = draft.map_err(|_| AiError::permanent(Cause::Request, WRONG_SHAPE))?;
+    let other_cost = other.map_or(Some(0.0), |other| other.provider.cost_of(other.usage));
+    let cost_usd = provider.cost_of(usage).zip(other_cost).map(|(own, other)| own + other);
+    let usage = sum(usage, other.map_or_else(Usage::default, |other| other.usage));
+    Ok(Drafted { draft, warnings, usage, cost_usd, provider, kind })
 }
+
+const WRONG_SHAPE: &str =
+    "The AI's answer did not have the form of clinical notes, twice. Try again, or use another model.";
 
 fn sum(a: Usage, b: Usage) -> Usage {
     let add = |a: Option<i64>, b: Option<i64>| a.map_or(b, |a| Some(a + b.unwrap_or(0)));

@@ -17,6 +17,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
 use super::client_address::ClientAddress;
+use crate::ai::Provider;
 use crate::app::App;
 use crate::queue::lease::{self, Depth};
 
@@ -171,7 +172,12 @@ impl Parts {
     }
 
     fn details(&self, app: &App) -> Value {
-        let (speech, notes) = (app.transcriber.provider(), app.extractor.provider());
+        let list = |providers: Vec<Provider>| -> Vec<Value> {
+            providers
+                .iter()
+                .map(|provider| json!({ "name": provider.name, "model": provider.model }))
+                .collect()
+        };
         let state = |result: Result<(), &String>| result.map_or_else(Clone::clone, |()| "ok".to_owned());
         json!({
             "database": state(self.queue.as_ref().map(|_| ())),
@@ -183,8 +189,8 @@ impl Parts {
             })),
             "storage": state(self.storage.as_ref().copied()),
             "providers": {
-                "speech": { "name": speech.name, "model": speech.model },
-                "notes": { "name": notes.name, "model": notes.model },
+                "speech": list(app.transcriber.providers()),
+                "notes": list(app.extractor.providers()),
             },
         })
     }

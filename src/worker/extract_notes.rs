@@ -7,7 +7,7 @@ use sea_orm::{ActiveValue::Set, EntityTrait};
 use uuid::Uuid;
 
 use super::{Handler, JobError};
-use crate::ai::{ExtractorKind, Provider, Usage};
+use crate::ai::{ExtractorKind, Provider};
 use crate::app::App;
 use crate::entity::extraction_run::{self, Kind};
 use crate::entity::session::Model;
@@ -44,20 +44,19 @@ impl ExtractNotes {
         Work { lease, job: Self::KIND, session_id: self.session_id, generation: self.generation }
     }
 
-    /// What the same extractor made of the same transcript before: it is not paid for twice.
+    /// What the same extractor made of the same transcript before: it is not paid for twice. Of several the one that is
+    /// preferred; rules stood in for a model then, and cost nothing: they never keep a model from being asked.
     async fn known_run(&self, app: &App, session: &Model, hash: &str) -> Result<Option<Uuid>> {
         if self.force {
             return Ok(None);
         }
-        let Provider { name, model, prompt_version } = app.extractor.provider();
         let runs = app.sessions.extraction_runs(session).await?;
-        let same = runs.into_iter().rev().find(|run| {
-            run.transcript_sha256 == hash
-                && run.provider == name
-                && run.model == model
-                && run.prompt_version == prompt_version
-        });
-        Ok(same.map(|run| run.id))
+        let counts = |run: &&extraction_run::Model| run.kind == kind_of(app.extractor.kind());
+        let same = |provider: &Provider| {
+            let mut latest = runs.iter().rev().filter(counts);
+            latest.find(|run| run.transcript_sha256 == hash && is_by(run, provider)).map(|run| run.id)
+        };
+        Ok(app.extractor.providers().iter().find_map(same))
     }
 
     async fn extract(
@@ -73,6 +72,19 @@ impl ExtractNotes {
         let extracted = notes::extract(app.extractor.as_ref(), transcript, &screen, &redaction).await?;
         let work_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
         Ok(run_row(app, session, hash, extracted, work_ms)?)
+    }
+}
+
+fn is_by(run: &extraction_run::Model, provider: &Provider) -> bool {
+    run.provider == provider.name
+        && run.model == provider.model
+        && run.prompt_version == provider.prompt_version
+}
+
+fn kind_of(kind: ExtractorKind) -> Kind {
+    match kind {
+        ExtractorKind::Model => Kind::Model,
+        ExtractorKind::Extractive => Kind::Extractive,
     }
 }
 
@@ -104,39 +116,23 @@ fn run_row(
     extracted: Extracted,
     work_ms: i64,
 ) -> Result<extraction_run::ActiveModel> {
-    let Provider { name, model, prompt_version } = app.extractor.provider();
-    let Extracted { notes, warnings, usage } = extracted;
-    let (kind, now) = (app.extractor.kind(), app.clock.now());
+    let Extracted { notes, warnings, usage, cost_usd, provider, kind } = extracted;
+    let now = app.clock.now();
     Ok(extraction_run::ActiveModel {
         id: Set(Uuid::now_v7()),
         session_id: Set(session.id),
-        kind: Set(match kind {
-            ExtractorKind::Model => Kind::Model,
-            ExtractorKind::Extractive => Kind::Extractive,
-        }),
-        provider: Set(name),
-        model: Set(model),
-        prompt_version: Set(prompt_version),
+        kind: Set(kind_of(kind)),
+        provider: Set(provider.name),
+        model: Set(provider.model),
+        prompt_version: Set(provider.prompt_version),
         transcript_sha256: Set(transcript_sha256),
         prompt_tokens: Set(usage.prompt_tokens),
         completion_tokens: Set(usage.completion_tokens),
-        cost_usd: Set(cost(app, kind, usage)),
+        cost_usd: Set(cost_usd),
         work_ms: Set(work_ms),
         warnings: Set(serde_json::to_value(warnings).map_err(anyhow::Error::new)?),
         notes: Set(serde_json::to_value(notes).map_err(anyhow::Error::new)?),
         created_at: Set(now),
         updated_at: Set(now),
     })
-}
-
-/// Money by the price table; rules cost nothing, and of a model that does not count its tokens nobody knows.
-fn cost(app: &App, kind: ExtractorKind, usage: Usage) -> Option<f64> {
-    if kind == ExtractorKind::Extractive {
-        return Some(0.0);
-    }
-    #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
-    let millions = |tokens: i64| tokens as f64 / 1e6;
-    let ai = &app.config.ai;
-    let prompt = millions(usage.prompt_tokens?) * ai.price_per_million_prompt_tokens;
-    Some(prompt + millions(usage.completion_tokens?) * ai.price_per_million_completion_tokens)
 }

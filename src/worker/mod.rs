@@ -68,8 +68,8 @@ impl From<Error> for JobError {
 impl From<AiError> for JobError {
     fn from(error: AiError) -> Self {
         match error {
-            AiError::Transient { message, retry_after } => Self::Retry { message, after: retry_after },
-            AiError::Permanent { message } => Self::Fail(message),
+            AiError::Transient { message, retry_after, .. } => Self::Retry { message, after: retry_after },
+            AiError::Permanent { message, .. } => Self::Fail(message),
             AiError::Cancelled => Self::Retry { message: "Processing was stopped.".into(), after: None },
         }
     }

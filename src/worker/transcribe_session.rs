@@ -122,7 +122,7 @@ async fn recognise_piece(
         start_ms: piece.start_ms,
         end_ms: piece.end_ms,
         segments: placed(transcription.segments, &piece),
-        provider: transcriber.provider(),
+        provider: transcription.provider,
         audio_ms: transcription.usage.audio_ms.unwrap_or(piece.end_ms - piece.start_ms),
         work_ms,
     })

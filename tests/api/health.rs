@@ -51,8 +51,8 @@ async fn a_healthy_server_says_so_and_tells_this_machine_of_its_parts() {
     assert_eq!((&parts["database"], &parts["storage"]), (&json!("ok"), &json!("ok")));
     assert_eq!(parts["queue"]["waiting"], 0);
     assert!(parts["queue"]["oldestWaitingSeconds"].is_null());
-    assert_eq!(parts["providers"]["speech"]["model"], "whisper-1");
-    assert_eq!(parts["providers"]["notes"]["model"], "gpt-4o");
+    assert_eq!(parts["providers"]["speech"][0]["model"], "whisper-1");
+    assert_eq!(parts["providers"]["notes"][0]["model"], "gpt-4o");
     for path in ["/health/live", "/health/ready"] {
         let answer = get(&app, path).await;
         assert_eq!(answer.status(), StatusCode::OK, "{path}");

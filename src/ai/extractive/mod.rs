@@ -69,17 +69,31 @@ use async_trait::async_trait;
 
 use self::compose::Findings;
 use super::{
-    AiError, Extraction, ExtractorKind, NoteDraft, NoteExtractor, Provider, Repair, TranscriptLine, Usage,
+    AiError, Cause, Extraction, ExtractorKind, LOCAL, NoteDraft, NoteExtractor, Prices, Provider, Repair,
+    TranscriptLine, Usage,
 };
 
 /// Makes notes out of quotes by rules.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExtractiveExtractor;
 
+fn provider() -> Provider {
+    Provider {
+        name: LOCAL.into(),
+        model: "extractive".into(),
+        prompt_version: risk::VERSION.into(),
+        prices: Prices::FREE,
+    }
+}
+
 #[async_trait]
 impl NoteExtractor for ExtractiveExtractor {
-    fn provider(&self) -> Provider {
-        Provider { name: "local".into(), model: "extractive".into(), prompt_version: risk::VERSION.into() }
+    fn providers(&self) -> Vec<Provider> {
+        vec![provider()]
+    }
+
+    fn context_tokens(&self) -> Option<usize> {
+        None
     }
 
     fn kind(&self) -> ExtractorKind {
@@ -94,9 +108,15 @@ impl NoteExtractor for ExtractiveExtractor {
     ) -> Result<Extraction, AiError> {
         let transcript = transcript.to_vec();
         let draft = tokio::task::spawn_blocking(move || draft(&transcript)).await;
-        let draft = draft
-            .map_err(|_| AiError::Permanent { message: "The notes could not be put together.".into() })?;
-        Ok(Extraction { draft: Ok(draft), raw: String::new(), usage: Usage::default() })
+        let draft =
+            draft.map_err(|_| AiError::permanent(Cause::Request, "The notes could not be put together."))?;
+        Ok(Extraction {
+            draft: Ok(draft),
+            raw: String::new(),
+            usage: Usage::default(),
+            provider: provider(),
+            kind: ExtractorKind::Extractive,
+        })
     }
 }
 
@@ -201,7 +221,7 @@ mod tests {
     async fn the_extractor_says_who_it_is() {
         let extraction = ExtractiveExtractor.extract(&session("session_risk"), None).await.unwrap();
         assert_eq!(extraction.draft.unwrap(), draft(&session("session_risk")));
-        assert_eq!(ExtractiveExtractor.provider().model, "extractive");
+        assert_eq!(ExtractiveExtractor.providers()[0].model, "extractive");
         assert_eq!(ExtractiveExtractor.kind(), ExtractorKind::Extractive);
     }
 

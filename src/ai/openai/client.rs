@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 use super::OpenAiSettings;
-use super::failure::{Failure, from_status, from_transport, permanent, unreadable};
-use crate::ai::AiError;
+use super::failure::{Failure, from_status, from_transport, unreadable};
+use crate::ai::{AiError, Cause};
 
 /// More of an error's body is not needed to tell what it is.
 const MAX_ERROR_BYTES: usize = 64 << 10;
@@ -82,7 +82,8 @@ async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, Ai
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| from_transport(&error))? {
         if body.len() + chunk.len() > limit {
-            return Err(permanent("The AI provider's answer is larger than any transcript or note can be."));
+            let message = "The AI provider's answer is larger than any transcript or note can be.";
+            return Err(AiError::permanent(Cause::Setup, message));
         }
         body.extend_from_slice(&chunk);
     }
@@ -163,14 +164,13 @@ fn endpoint(base: &Url, path: [&str; 2]) -> anyhow::Result<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ai::openai::failure::transient;
 
     fn retries() -> Retries {
         Retries { max: 2, first: Duration::from_secs(1), longest: Duration::from_secs(10) }
     }
 
     fn failure(retry_after: Option<u64>) -> Failure {
-        Failure::Ai(transient("busy", retry_after.map(Duration::from_secs)))
+        Failure::Ai(AiError::trouble("busy", retry_after.map(Duration::from_secs)))
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
     fn tries_come_to_an_end() {
         assert!(retries().wait_after(&failure(None), 1).is_some());
         assert_eq!(retries().wait_after(&failure(None), 2), None);
-        assert_eq!(retries().wait_after(&Failure::Ai(permanent("no")), 0), None);
+        assert_eq!(retries().wait_after(&Failure::Ai(AiError::permanent(Cause::Request, "no")), 0), None);
     }
 
     #[test]

@@ -13,7 +13,9 @@ use super::client::Client;
 use super::failure::Failure;
 use super::notes_answer::ChatAnswer;
 use super::schema;
-use crate::ai::{AiError, Extraction, ExtractorKind, NoteExtractor, Provider, Repair, TranscriptLine};
+use crate::ai::{
+    AiError, Extraction, ExtractorKind, NoteExtractor, Prices, Provider, Repair, TranscriptLine,
+};
 
 /// Stored with every run. A change to a prompt is a new file and a new version.
 const PROMPT_VERSION: &str = "v1";
@@ -25,6 +27,8 @@ const SHAPE: &str = include_str!("prompts/shape.v1.md");
 pub struct OpenAiExtractor {
     client: Client,
     name: String,
+    prices: Prices,
+    context_tokens: usize,
     temperature: Option<f32>,
     format: Mutex<Format>,
 }
@@ -38,9 +42,20 @@ impl OpenAiExtractor {
         Ok(Self {
             client: Client::new(settings, ["chat", "completions"], &settings.notes_model)?,
             name: settings.name.clone(),
+            prices: settings.prices,
+            context_tokens: settings.notes_context_tokens,
             temperature: settings.temperature,
             format: Mutex::new(Format::Schema),
         })
+    }
+
+    fn provider(&self) -> Provider {
+        Provider {
+            name: self.name.clone(),
+            model: self.client.model().to_owned(),
+            prompt_version: PROMPT_VERSION.to_owned(),
+            prices: self.prices,
+        }
     }
 
     /// Asks in the best format the server is known to take, and in simpler ones where it refuses.
@@ -73,9 +88,12 @@ impl OpenAiExtractor {
 
 #[async_trait]
 impl NoteExtractor for OpenAiExtractor {
-    fn provider(&self) -> Provider {
-        let model = self.client.model().to_owned();
-        Provider { name: self.name.clone(), model, prompt_version: PROMPT_VERSION.to_owned() }
+    fn providers(&self) -> Vec<Provider> {
+        vec![self.provider()]
+    }
+
+    fn context_tokens(&self) -> Option<usize> {
+        Some(self.context_tokens)
     }
 
     fn kind(&self) -> ExtractorKind {
@@ -87,7 +105,7 @@ impl NoteExtractor for OpenAiExtractor {
         transcript: &[TranscriptLine],
         repair: Option<&Repair>,
     ) -> Result<Extraction, AiError> {
-        self.ask(&Messages { transcript, repair }).await?.into_extraction()
+        self.ask(&Messages { transcript, repair }).await?.into_extraction(self.provider())
     }
 }
 

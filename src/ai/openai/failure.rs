@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 
-use crate::ai::AiError;
+use crate::ai::{AiError, Cause};
 
 /// Why a call gave no answer.
 #[derive(Debug)]
@@ -24,25 +24,17 @@ pub(super) enum Failure {
 impl From<Failure> for AiError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::FormatRefused => permanent("The AI provider refused the request as invalid."),
+            Failure::FormatRefused => {
+                AiError::permanent(Cause::Request, "The AI provider refused the request as invalid.")
+            }
             Failure::Ai(error) => error,
         }
     }
 }
 
-/// Another try would end the same way.
-pub(super) fn permanent(message: impl Into<String>) -> AiError {
-    AiError::Permanent { message: message.into() }
-}
-
-/// Worth another try.
-pub(super) fn transient(message: impl Into<String>, retry_after: Option<Duration>) -> AiError {
-    AiError::Transient { message: message.into(), retry_after }
-}
-
 /// The answer is not what the interface promises: cut off on the way, or somebody else answered.
 pub(super) fn unreadable() -> AiError {
-    transient("The AI provider gave an answer that cannot be read.", None)
+    AiError::trouble("The AI provider gave an answer that cannot be read.", None)
 }
 
 /// No answer, or a broken one. The error itself names the URL, which may hold a key: only its class is used.
@@ -53,13 +45,14 @@ pub(super) fn from_transport(error: &reqwest::Error) -> AiError {
         "the AI provider gave no answer"
     );
     if error.is_builder() {
-        permanent("The AI provider's address is not usable. Ask your administrator to check it.")
+        let message = "The AI provider's address is not usable. Ask your administrator to check it.";
+        AiError::permanent(Cause::Setup, message)
     } else if error.is_timeout() {
-        transient("The AI provider did not answer in time.", None)
+        AiError::trouble("The AI provider did not answer in time.", None)
     } else if error.is_connect() {
-        transient("The AI provider cannot be reached.", None)
+        AiError::trouble("The AI provider cannot be reached.", None)
     } else {
-        transient("The connection to the AI provider broke off.", None)
+        AiError::trouble("The connection to the AI provider broke off.", None)
     }
 }
 
@@ -77,12 +70,12 @@ pub(super) fn from_status(status: StatusCode, headers: &HeaderMap, body: &[u8], 
     }
     Failure::Ai(match status.as_u16() {
         408 | 409 | 425 | 500.. => {
-            transient("The AI provider is not available at the moment.", retry_after(headers))
+            AiError::trouble("The AI provider is not available at the moment.", retry_after(headers))
         }
         429 if !complaint.is_out_of_quota() => {
-            transient("The AI provider is overloaded or limits our rate.", retry_after(headers))
+            AiError::trouble("The AI provider is overloaded or limits our rate.", retry_after(headers))
         }
-        code => permanent(complaint.sentence(code, model)),
+        code => AiError::permanent(complaint.cause(code), complaint.sentence(code, model)),
     })
 }
 
@@ -130,6 +123,19 @@ impl Complaint {
 
     fn is_too_long(&self) -> bool {
         self.mentions(&["context_length", "context length", "context_size", "context size"])
+    }
+
+    /// Whose fault a refusal is; agrees with [`Self::sentence`].
+    fn cause(&self, status: u16) -> Cause {
+        match status {
+            401 | 403 => Cause::Key,
+            402 | 429 => Cause::Quota,
+            404 | 300..400 => Cause::Setup,
+            413 => Cause::TooLong,
+            400 if self.is_filtered() => Cause::Content,
+            400 | 422 if self.is_too_long() => Cause::TooLong,
+            _ => Cause::Request,
+        }
     }
 
     fn sentence(&self, status: u16, model: &str) -> String {

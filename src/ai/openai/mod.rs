@@ -19,6 +19,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::Prices;
 pub use extractor::OpenAiExtractor;
 pub use transcriber::OpenAiTranscriber;
 
@@ -55,6 +56,12 @@ pub struct OpenAiSettings {
     pub concurrency: usize,
     /// Largest answer accepted, in bytes.
     pub max_answer_bytes: usize,
+    /// Largest request the provider accepts, in bytes; OpenAI says 25 MB.
+    pub max_request_bytes: u64,
+    /// Tokens of prompt and answer together that the notes model can hold.
+    pub notes_context_tokens: usize,
+    /// What it charges.
+    pub prices: Prices,
 }
 
 impl Default for OpenAiSettings {
@@ -75,6 +82,13 @@ impl Default for OpenAiSettings {
             longest_backoff: Duration::from_secs(30),
             concurrency: 4,
             max_answer_bytes: 8 << 20,
+            max_request_bytes: 25_000_000,
+            notes_context_tokens: 128_000,
+            prices: Prices {
+                audio_minute: 0.006,
+                million_prompt_tokens: 2.5,
+                million_completion_tokens: 10.0,
+            },
         }
     }
 }

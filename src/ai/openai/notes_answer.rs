@@ -5,9 +5,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::failure::{FILTERED, permanent, unreadable};
+use super::failure::{FILTERED, unreadable};
 use super::schema;
-use crate::ai::{AiError, Extraction, NoteDraft, Usage};
+use crate::ai::{AiError, Cause, Extraction, ExtractorKind, NoteDraft, Provider, Usage};
 
 /// A chat completion, as far as it is used.
 #[derive(Deserialize)]
@@ -36,20 +36,21 @@ struct Tokens {
 
 impl ChatAnswer {
     /// The notes, or in what way they are not of the asked shape.
-    pub(super) fn into_extraction(self) -> Result<Extraction, AiError> {
+    pub(super) fn into_extraction(self, provider: Provider) -> Result<Extraction, AiError> {
         let usage = self.usage.map(Tokens::into_usage).unwrap_or_default();
         let choice = self.choices.into_iter().next().ok_or_else(unreadable)?;
         if choice.message.refusal.is_some_and(|refusal| !refusal.is_empty()) {
-            return Err(permanent("The AI model refused to write notes for this session."));
+            let message = "The AI model refused to write notes for this session.";
+            return Err(AiError::permanent(Cause::Content, message));
         }
         if choice.finish_reason.as_deref() == Some("content_filter") {
-            return Err(permanent(FILTERED));
+            return Err(AiError::permanent(Cause::Content, FILTERED));
         }
         let raw = choice.message.content.unwrap_or_default();
         let was_cut = choice.finish_reason.as_deref() == Some("length");
         let draft =
             read_notes(&raw).map_err(|problems| if was_cut { vec![CUT.to_owned()] } else { problems });
-        Ok(Extraction { draft, raw, usage })
+        Ok(Extraction { draft, raw, usage, provider, kind: ExtractorKind::Model })
     }
 }
 
@@ -86,6 +87,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::ai::Prices;
 
     fn notes() -> String {
         json!({
@@ -95,9 +97,14 @@ mod tests {
         .to_string()
     }
 
+    fn provider() -> Provider {
+        let (name, model) = ("openai".to_owned(), "gpt-4o".to_owned());
+        Provider { name, model, prompt_version: "v1".to_owned(), prices: Prices::FREE }
+    }
+
     fn answer(message: &Value, finish_reason: &str) -> Result<Extraction, AiError> {
         let answer = json!({"choices": [{"message": message, "finish_reason": finish_reason}]});
-        serde_json::from_value::<ChatAnswer>(answer).unwrap().into_extraction()
+        serde_json::from_value::<ChatAnswer>(answer).unwrap().into_extraction(provider())
     }
 
     #[test]

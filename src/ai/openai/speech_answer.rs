@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::ai::{SpokenSegment, Transcription, Usage};
+use crate::ai::{Provider, SpokenSegment, Transcription, Usage};
 
 /// Whisper's own rule for silence: above this chance of no speech …
 const NO_SPEECH: f64 = 0.6;
@@ -25,12 +25,13 @@ struct Segment {
     text: String,
     avg_logprob: Option<f64>,
     no_speech_prob: Option<f64>,
+    compression_ratio: Option<f64>,
     speaker: Option<String>,
 }
 
 impl SpeechAnswer {
     /// What was said in a piece of this length.
-    pub(super) fn into_transcription(self, length_ms: i64) -> Transcription {
+    pub(super) fn into_transcription(self, length_ms: i64, provider: Provider) -> Transcription {
         let audio_ms = self.duration.map_or(length_ms, to_ms);
         let mut segments: Vec<_> = if self.segments.is_empty() {
             whole(&self.text.unwrap_or_default(), length_ms).into_iter().collect()
@@ -38,7 +39,7 @@ impl SpeechAnswer {
             self.segments.into_iter().filter_map(|segment| segment.spoken(length_ms)).collect()
         };
         segments.sort_by_key(|segment| segment.start_ms);
-        Transcription { segments, usage: Usage { audio_ms: Some(audio_ms), ..Usage::default() } }
+        Transcription { segments, usage: Usage { audio_ms: Some(audio_ms), ..Usage::default() }, provider }
     }
 }
 
@@ -49,8 +50,7 @@ fn whole(text: &str, length_ms: i64) -> Option<SpokenSegment> {
         start_ms: 0,
         end_ms: length_ms,
         text,
-        confidence: None,
-        speaker: None,
+        ..SpokenSegment::default()
     })
 }
 
@@ -68,6 +68,9 @@ impl Segment {
             text,
             confidence: self.avg_logprob.map(to_probability),
             speaker: self.speaker,
+            no_speech: self.no_speech_prob.map(to_f32),
+            avg_logprob: self.avg_logprob.map(to_f32),
+            compression_ratio: self.compression_ratio.map(to_f32),
         })
     }
 
@@ -81,9 +84,13 @@ fn to_ms(seconds: f64) -> i64 {
     (seconds * 1000.0).round() as i64
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a probability needs no more digits")]
 fn to_probability(logprob: f64) -> f32 {
-    logprob.exp().clamp(0.0, 1.0) as f32
+    to_f32(logprob.exp().clamp(0.0, 1.0))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a probability needs no more digits")]
+fn to_f32(value: f64) -> f32 {
+    value as f32
 }
 
 #[cfg(test)]
@@ -91,9 +98,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::ai::Prices;
+
+    fn provider() -> Provider {
+        let (name, model) = ("openai".to_owned(), "whisper-1".to_owned());
+        Provider { name, model, prompt_version: String::new(), prices: Prices::FREE }
+    }
 
     fn transcription(answer: serde_json::Value) -> Transcription {
-        serde_json::from_value::<SpeechAnswer>(answer).unwrap().into_transcription(10_000)
+        serde_json::from_value::<SpeechAnswer>(answer).unwrap().into_transcription(10_000, provider())
     }
 
     #[test]
@@ -106,7 +119,9 @@ mod tests {
             end_ms: 2500,
             text: "Hello.".to_owned(),
             confidence: Some(1.0),
-            speaker: None,
+            no_speech: Some(0.1),
+            avg_logprob: Some(0.0),
+            ..SpokenSegment::default()
         };
         assert_eq!(heard.segments, [expected]);
         assert_eq!(heard.usage.audio_ms, Some(9500));

@@ -1,6 +1,7 @@
 //! Speech recognition by `POST /audio/transcriptions`.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,15 +10,25 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::OpenAiSettings;
 use super::client::Client;
-use super::failure::{Failure, permanent};
+use super::failure::Failure;
 use super::speech_answer::SpeechAnswer;
 use super::wav::to_wav;
-use crate::ai::{AiError, Heard, Provider, SAMPLE_RATE, Transcriber, Transcription};
+use crate::ai::{
+    AiError, Cause, Heard, PieceLimits, Prices, Provider, SAMPLE_RATE, Transcriber, Transcription,
+};
+
+/// What a request holds besides samples, generously.
+const FORM_BYTES: u64 = 64 << 10;
+const SHORTEST_PIECE: Duration = Duration::from_secs(2);
+const LONGEST_PIECE: Duration = Duration::from_mins(20);
+const PREFERRED_PIECE: Duration = Duration::from_mins(5);
 
 /// Recognises speech with any OpenAI-compatible server.
 pub struct OpenAiTranscriber {
     client: Client,
     name: String,
+    prices: Prices,
+    limits: PieceLimits,
     format: Mutex<Format>,
 }
 
@@ -31,8 +42,15 @@ impl OpenAiTranscriber {
         Ok(Self {
             client: Client::new(settings, ["audio", "transcriptions"], model)?,
             name: settings.name.clone(),
+            prices: settings.prices,
+            limits: limits(settings),
             format: Mutex::new(Format::first_for(model)),
         })
+    }
+
+    fn provider(&self) -> Provider {
+        let model = self.client.model().to_owned();
+        Provider { name: self.name.clone(), model, prompt_version: String::new(), prices: self.prices }
     }
 
     /// Asks for segments, or, from a model that gives none (`gpt-4o-transcribe`), for the text alone from then on.
@@ -55,9 +73,12 @@ impl OpenAiTranscriber {
 
 #[async_trait]
 impl Transcriber for OpenAiTranscriber {
-    fn provider(&self) -> Provider {
-        let model = self.client.model().to_owned();
-        Provider { name: self.name.clone(), model, prompt_version: String::new() }
+    fn providers(&self) -> Vec<Provider> {
+        vec![self.provider()]
+    }
+
+    fn limits(&self) -> PieceLimits {
+        self.limits
     }
 
     async fn transcribe(
@@ -69,8 +90,10 @@ impl Transcriber for OpenAiTranscriber {
         let wav = tokio::task::spawn_blocking(move || to_wav(&samples))
             .await
             .map_err(|_| AiError::Cancelled)?
-            .map_err(|_| permanent("The recording could not be prepared for the AI provider."))?;
-        let transcription = self.ask(&wav.into()).await?.into_transcription(length_ms);
+            .map_err(|_| {
+                AiError::permanent(Cause::Request, "The recording could not be prepared for the AI provider.")
+            })?;
+        let transcription = self.ask(&wav.into()).await?.into_transcription(length_ms, self.provider());
         for segment in &transcription.segments {
             // Nobody listening is no error.
             let _ = heard.send(Heard::Segment(segment.clone()));
@@ -114,6 +137,15 @@ fn form(wav: &Bytes, model: &str, format: Format) -> Form {
         .mime_str("audio/wav")
         .expect("a well-formed MIME type");
     format.fill(Form::new().part("file", file).text("model", model.to_owned()))
+}
+
+/// What fits into a request: 16-bit samples, behind a header and among the fields of a form. A longer piece than 20
+/// minutes OpenAI's models refuse, however small it is.
+fn limits(settings: &OpenAiSettings) -> PieceLimits {
+    let bytes = settings.max_request_bytes.saturating_sub(FORM_BYTES);
+    let fitting = Duration::from_secs(bytes / (2 * u64::from(SAMPLE_RATE)));
+    let longest = fitting.clamp(SHORTEST_PIECE, LONGEST_PIECE);
+    PieceLimits { longest, preferred: PREFERRED_PIECE.min(longest), at_a_time: settings.concurrency.max(1) }
 }
 
 fn length_ms(samples: &[f32]) -> i64 {
