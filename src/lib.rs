@@ -28,6 +28,7 @@ pub mod demo;
 pub mod entity;
 pub mod error;
 pub mod events;
+pub mod failpoint;
 pub mod graphql;
 pub mod idempotency;
 pub mod notes;

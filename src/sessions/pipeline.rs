@@ -18,6 +18,7 @@ use crate::entity::session::{self, Column, Entity, Model, Status};
 use crate::entity::{extraction_run, transcript_piece, transcript_segment};
 use crate::error::{Code, Error, Result, UserError};
 use crate::events::{self, Notifier};
+use crate::failpoint;
 use crate::queue::jobs::{ExtractNotes, TranscribeSession};
 use crate::queue::{self, Lease};
 
@@ -363,7 +364,9 @@ impl Pipeline {
     }
 
     async fn commit(&self, txn: DatabaseTransaction) -> Result<()> {
+        failpoint::reach("step.commit");
         txn.commit().await?;
+        failpoint::reach("step.committed");
         self.committed();
         Ok(())
     }

@@ -25,6 +25,7 @@ use crate::config::UploadConfig;
 use crate::entity::session::{self, Attendance, Model, Status};
 use crate::entity::{patient, user};
 use crate::error::{Code, Error, Result, UserError};
+use crate::failpoint;
 use crate::idempotency::{self, Asked, Claim};
 use crate::patients;
 use crate::storage::Storage;
@@ -181,7 +182,9 @@ impl Uploads {
         let extension = received.info.container.extension();
         let key = format!("{}/{session_id}/audio.{extension}", actor.therapist_id()?);
         let Received { file, sha256, bytes, info } = received;
+        failpoint::reach("upload.received");
         self.storage.put(&key, file).await?;
+        failpoint::reach("upload.renamed");
         let audio = Audio { key: key.clone(), sha256, bytes, info };
         let (txn, session) = match self.insert(actor, origin, new, (session_id, audio), claim).await {
             Ok(inserted) => inserted,
@@ -193,7 +196,9 @@ impl Uploads {
             }
         };
         // Whether a commit that failed has happened, nobody knows: the file stays then.
+        failpoint::reach("upload.commit");
         txn.commit().await?;
+        failpoint::reach("upload.committed");
         self.pipeline.committed();
         Ok(session)
     }

@@ -13,6 +13,7 @@ use crate::entity::extraction_run::{self, Kind};
 use crate::entity::session::Model;
 use crate::entity::{patient, user};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::notes::grounding::Transcript;
 use crate::notes::redaction::Redaction;
 use crate::notes::{self, Extracted, RiskScreen};
@@ -70,6 +71,7 @@ impl ExtractNotes {
         let redaction = redaction_for(app, session).await?;
         let started = Instant::now();
         let extracted = notes::extract(app.extractor.as_ref(), transcript, &screen, &redaction).await?;
+        failpoint::reach("notes.answered");
         let work_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
         Ok(run_row(app, session, hash, extracted, work_ms)?)
     }

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::ai::AiError;
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::queue::Job;
 use crate::queue::jobs::{ExtractNotes, PurgeExpired, TranscribeSession};
 use crate::queue::lease::{self, Lease, Outcome};
@@ -195,6 +196,7 @@ async fn beat(app: Arc<App>, worker: String) {
 
 /// One attempt at a job, and what becomes of it.
 async fn execute<J: Handler>(app: &App, lease: &Lease) {
+    failpoint::reach("job.claimed");
     let started = std::time::Instant::now();
     let outcome = attempt::<J>(app, lease).await;
     let seconds = started.elapsed().as_secs_f64();
@@ -208,6 +210,7 @@ async fn execute<J: Handler>(app: &App, lease: &Lease) {
         seconds,
         "job"
     );
+    failpoint::reach("job.acknowledge");
     acknowledge(app, lease, &outcome).await;
 }
 

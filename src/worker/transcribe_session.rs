@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::audio::{self, AudioError, Piece, Pieces};
 use crate::entity::session::{Model, Status};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::notes;
 use crate::notes::grounding::Transcript;
 use crate::queue::jobs::TranscribeSession;
@@ -116,6 +117,7 @@ async fn recognise_piece(
     })?;
     let (transcriber, started) = (&reporter.app.transcriber, Instant::now());
     let transcription = reporter.listen(transcriber, &piece).await?;
+    failpoint::reach("speech.answered");
     let work_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
     Ok(RecognisedPiece {
         index: piece.index,

@@ -8,7 +8,7 @@ use super::support::root;
 
 /// A module uses only modules of lines above its own. The modules of the first line may use each other; no others do.
 const LINES: [&[&str]; 8] = [
-    &["error", "clock", "config", "actor", "entity", "text", "page", "random", "secret_file"],
+    &["error", "clock", "config", "actor", "entity", "text", "page", "random", "secret_file", "failpoint"],
     &["database", "storage", "audio", "ai", "audit", "events", "queue", "idempotency", "telemetry"],
     &["auth", "patients", "notes"],
     &["sessions"],
