@@ -20,11 +20,14 @@ use crate::database::Database;
 use crate::events::{self, Feed, Notifier, WakeUps};
 use crate::patients::Patients;
 use crate::sessions::Sessions;
+use crate::sessions::correction::Corrections;
 use crate::sessions::pipeline::Pipeline;
 use crate::sessions::release::Releases;
 use crate::sessions::upload::Uploads;
 use crate::storage::Storage;
 
+/// Long enough for a few words, by which two pieces are joined, and short enough to cost little.
+const OVERLAP: Duration = Duration::from_secs(2);
 /// Time between two looks at the private database.
 const TEND_EVERY: Duration = Duration::from_secs(3);
 
@@ -50,6 +53,8 @@ pub struct App {
     pub patients: Patients,
     /// Sessions, for reading.
     pub sessions: Sessions,
+    /// What therapists put right in transcripts.
+    pub corrections: Corrections,
     /// What patients may read of sessions.
     pub releases: Releases,
     /// Sessions, from stage to stage.
@@ -64,6 +69,8 @@ pub struct App {
     pub transcriber: Arc<dyn Transcriber>,
     /// Longest piece given to it.
     pub piece: Duration,
+    /// Sound from before a piece that is listened to, too, so that no word is cut.
+    pub overlap: Duration,
     /// Pieces given to it at a time.
     pub pieces_at_a_time: usize,
     /// Note extraction.
@@ -114,9 +121,11 @@ impl App {
             trail,
             patients: Patients::new(db.clone(), clock.clone()),
             sessions: Sessions::new(db.clone()),
+            corrections: Corrections::new(db.clone(), clock.clone()),
             releases: Releases::new(db.clone(), clock.clone()),
             transcriber: providers.transcriber,
             piece: piece.preferred,
+            overlap: OVERLAP,
             pieces_at_a_time: piece.at_a_time,
             extractor: providers.extractor,
             config,

@@ -42,4 +42,5 @@ pub mod sessions;
 pub mod storage;
 pub mod telemetry;
 pub mod text;
+pub mod transcript;
 pub mod worker;

@@ -57,6 +57,8 @@ mod m13_patient_invitations;
 mod m14_rate_limits;
 mod m15_audit_chain;
 mod m16_summary_releases;
+mod m17_heard_pieces;
+mod m21_corrections;
 
 /// Applies and reverts the changes, in order.
 pub struct Migrator;
@@ -81,6 +83,8 @@ impl MigratorTrait for Migrator {
             Box::new(m14_rate_limits::Change),
             Box::new(m15_audit_chain::Change),
             Box::new(m16_summary_releases::Change),
+            Box::new(m17_heard_pieces::Change),
+            Box::new(m21_corrections::Change),
         ]
     }
 }

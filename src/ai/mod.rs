@@ -70,7 +70,7 @@ impl Prices {
 }
 
 /// Who did the work of a run: stored with its result, so that a reader can judge it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Provider {
     /// Name of the provider as configured, `openai`, `local`.
     pub name: String,

@@ -7,6 +7,15 @@ use super::pcm::Pcm;
 use super::resample::Resampler;
 use super::{AudioError, Container, SAMPLE_RATE, source};
 
+/// What of a recording is listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Track {
+    /// All channels, mixed to one.
+    Mix,
+    /// One channel, from 0.
+    Channel(u16),
+}
+
 /// The sound of a recording, mono at 16 kHz, in chunks of about a second; see [`decode`].
 pub struct Samples16k {
     pcm: Pcm,
@@ -24,7 +33,7 @@ pub struct Samples16k {
 /// # Errors
 /// As for [`Inspector`](super::Inspector), of what shows at the beginning. What is inspected has no other errors;
 /// the duration is not limited here.
-pub fn decode(path: &Path) -> Result<Samples16k, AudioError> {
+pub fn decode(path: &Path, _track: Track) -> Result<Samples16k, AudioError> {
     let (container, input) = source::open(Box::new(File::open(path)?))?;
     let pcm = match container {
         Container::Mp4 => Pcm::mp4_file(File::open(path)?)?,

@@ -44,6 +44,14 @@ pub struct AudioInfo {
     pub rms_dbfs: f32,
 }
 
+impl AudioInfo {
+    /// How many tracks are to be recognised apart.
+    #[must_use]
+    pub fn tracks(&self) -> i16 {
+        1
+    }
+}
+
 /// Decodes a recording on a thread of its own while its bytes are written. Dropping it stops the thread.
 #[derive(Debug)]
 pub struct Inspector {

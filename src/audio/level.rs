@@ -70,6 +70,13 @@ impl Level {
     }
 }
 
+/// The mean level of a stretch in dBFS; of nothing, that of silence.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a level needs no more")]
+pub fn level_dbfs(samples: &[f32]) -> f32 {
+    decibels(samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len().max(1) as f32)
+}
+
 fn decibels(mean_square: f32) -> f32 {
     10.0 * mean_square.max(f32::MIN_POSITIVE).log10()
 }

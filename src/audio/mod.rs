@@ -19,10 +19,11 @@ mod verdict;
 mod wav;
 
 pub use container::Container;
-pub use decode::{Samples16k, decode};
+pub use decode::{Samples16k, Track, decode};
 pub use error::AudioError;
 pub use inspect::{AudioInfo, Inspector, Limits};
-pub use pieces::{Piece, Pieces};
+pub use level::level_dbfs;
+pub use pieces::{Piece, PieceLengths, Pieces};
 pub use wav::to_wav;
 
 /// Samples a second of all sound that leaves this module; what speech recognition works with.

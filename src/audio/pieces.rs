@@ -1,5 +1,7 @@
 //! Cutting a recording into pieces that a speech provider takes in one request.
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,90 +17,120 @@ const PAUSE: usize = 15;
 /// invent words for those.
 const SHORTEST: usize = 1000 * MS;
 
+/// How a recording is cut.
+#[derive(Clone, Copy, Debug)]
+pub struct PieceLengths {
+    /// The longest piece, with its lead; at least 2 s.
+    pub longest: Duration,
+    /// A piece is cut at the quietest moment within so much of its end.
+    pub search: Duration,
+    /// How much sound from before its start a piece carries along.
+    pub overlap: Duration,
+}
+
 /// A stretch of a recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
-    /// Its place in the recording, from 0.
-    pub index: i32,
     /// Where it begins in the recording, in milliseconds.
     pub start_ms: i64,
     /// Where it ends; the next piece begins exactly there.
     pub end_ms: i64,
+    /// How much sound from before its start `samples` begin with.
+    pub lead_ms: i64,
     /// Mono sound at 16 kHz.
     pub samples: Arc<[f32]>,
 }
 
 /// Cuts decoded sound at the quietest moments. The same sound always gives the same pieces, whatever the sizes of
-/// the chunks it comes in, and what comes after a cut depends on nothing before it: a retry goes on after the pieces it
-/// has already paid for ([`Pieces::resume`]).
+/// the chunks it comes in, and what comes after a cut depends on nothing before it. What is recognised already is left
+/// out: a retry pays for the stretches in between only.
 #[derive(Debug)]
 pub struct Pieces<I> {
     chunks: Option<I>,
     longest: usize,
     search: usize,
+    overlap: usize,
+    /// What is recognised already, in samples, in order.
+    kept: VecDeque<Range<usize>>,
+    /// Sound from before `taken` that the next piece carries along, and what comes after.
     pending: Vec<f32>,
+    /// Where `pending` begins.
+    base: usize,
+    /// Where the next piece begins.
     taken: usize,
-    /// Samples still to be dropped before the first piece.
-    skip: usize,
-    index: i32,
 }
 
 impl<I: Iterator<Item = Result<Vec<f32>, AudioError>>> Pieces<I> {
-    /// Pieces of at most 5 minutes, cut within their last 30 seconds.
-    pub fn new(chunks: I) -> Self {
-        Self::with_lengths(chunks, Duration::from_mins(5), Duration::from_secs(30))
+    /// Cuts what `kept` (in milliseconds; in order, apart from each other) leaves out.
+    pub fn new(chunks: I, lengths: PieceLengths, kept: Vec<Range<i64>>) -> Self {
+        let longest = samples_in(lengths.longest).max(2 * SHORTEST);
+        let overlap = samples_in(lengths.overlap).min(longest / 4 / MS * MS);
+        let search = samples_in(lengths.search).clamp(SHORTEST, longest - overlap - SHORTEST / 2);
+        let sample = |ms: i64| usize::try_from(ms).unwrap_or(0).saturating_mul(MS);
+        let kept = kept.into_iter().map(|span| sample(span.start)..sample(span.end)).collect();
+        Self { chunks: Some(chunks), longest, search, overlap, kept, pending: Vec::new(), base: 0, taken: 0 }
     }
 
-    /// Pieces of at most `longest` (at least 2 s), cut at the quietest moment within their last `search`.
-    pub fn with_lengths(chunks: I, longest: Duration, search: Duration) -> Self {
-        let longest = samples_in(longest).max(2 * SHORTEST);
-        let search = samples_in(search).clamp(SHORTEST, longest - SHORTEST);
-        Self { chunks: Some(chunks), longest, search, pending: Vec::new(), taken: 0, skip: 0, index: 0 }
+    /// Goes past what is kept.
+    fn pass_kept(&mut self) {
+        while let Some(kept) = self.kept.front().filter(|kept| kept.start <= self.taken).cloned() {
+            self.taken = self.taken.max(kept.end);
+            self.kept.pop_front();
+        }
     }
 
-    /// Goes on after a stored piece: the next one has this `index` and starts at `from_ms`. By time and not by count,
-    /// for the stored pieces may have been cut to other lengths.
-    #[must_use]
-    pub fn resume(mut self, index: i32, from_ms: i64) -> Self {
-        self.index = index;
-        self.taken = usize::try_from(from_ms).unwrap_or(0).saturating_mul(MS);
-        self.skip = self.taken;
-        self
+    /// How long the next piece may be, without its lead.
+    fn room(&self) -> usize {
+        self.longest - self.overlap.min(self.taken)
     }
 
-    /// Reads until there is more than one piece's worth, or no more to read.
+    /// Where the stretch that is not kept ends, as far as that is known.
+    fn until(&self) -> usize {
+        self.kept.front().map_or(usize::MAX, |kept| kept.start)
+    }
+
+    /// Reads up to one sample more than a piece may have, or as much as there is before what is kept; lets go of what no
+    /// piece needs any more.
     fn fill(&mut self) -> Result<(), AudioError> {
-        while self.pending.len() <= self.longest {
+        let wanted = self.until().min(self.taken + self.room() + 1);
+        loop {
+            let needed = self.taken.saturating_sub(self.overlap);
+            let needless = needed.saturating_sub(self.base).min(self.pending.len());
+            self.pending.drain(..needless);
+            self.base += needless;
+            if self.base + self.pending.len() >= wanted {
+                return Ok(());
+            }
             match self.chunks.as_mut().and_then(Iterator::next) {
-                Some(chunk) => {
-                    let chunk = chunk?;
-                    let skipped = self.skip.min(chunk.len());
-                    self.skip -= skipped;
-                    self.pending.extend_from_slice(&chunk[skipped..]);
-                }
-                None => break,
+                Some(chunk) => self.pending.extend_from_slice(&chunk?),
+                None => return Ok(()),
             }
         }
-        Ok(())
     }
 
     fn cut(&mut self) -> Option<Piece> {
-        let length = match self.pending.len() {
+        let lead = self.taken.checked_sub(self.base)?;
+        let there = self.pending.len().saturating_sub(lead).min(self.until() - self.taken);
+        let room = self.room();
+        let length = match there {
             0 => return None,
-            // What rounding to milliseconds leaves behind the last stored piece.
-            len if len < MS && self.index > 0 => return None,
-            len if len <= self.longest => len,
+            // What rounding to milliseconds leaves behind the last kept piece.
+            length if length < MS && self.taken > 0 => return None,
+            length if length <= room => length,
             _ => {
-                let from = self.longest - self.search;
-                from + quietest(&self.pending[from..self.longest - SHORTEST + FRAME])
+                let from = lead + room - self.search;
+                from - lead + quietest(&self.pending[from..lead + room - SHORTEST + FRAME])
             }
         };
-        let samples = Arc::from(&self.pending[..length]);
-        self.pending.drain(..length);
-        let (start, index) = (self.taken, self.index);
+        let samples = Arc::from(&self.pending[..lead + length]);
+        let start = self.taken;
         self.taken += length;
-        self.index += 1;
-        Some(Piece { index, start_ms: milliseconds(start), end_ms: milliseconds(self.taken), samples })
+        Some(Piece {
+            start_ms: milliseconds(start),
+            end_ms: milliseconds(self.taken),
+            lead_ms: milliseconds(lead),
+            samples,
+        })
     }
 }
 
@@ -108,6 +140,7 @@ impl<I: Iterator<Item = Result<Vec<f32>, AudioError>>> Iterator for Pieces<I> {
     /// The next piece. After an error there are no more: what was read since the last cut is not a piece, for its
     /// end would depend on where the reading failed.
     fn next(&mut self) -> Option<Self::Item> {
+        self.pass_kept();
         if let Err(error) = self.fill() {
             self.chunks = None;
             self.pending.clear();
@@ -145,8 +178,17 @@ mod tests {
     }
 
     fn pieces_of(samples: &[f32], chunk: usize, longest_ms: u64, search_ms: u64) -> Vec<Piece> {
-        let (longest, search) = (Duration::from_millis(longest_ms), Duration::from_millis(search_ms));
-        Pieces::with_lengths(chunked(samples, chunk), longest, search).map(Result::unwrap).collect()
+        Pieces::new(chunked(samples, chunk), lengths(longest_ms, search_ms, 0), Vec::new())
+            .map(Result::unwrap)
+            .collect()
+    }
+
+    fn lengths(longest_ms: u64, search_ms: u64, overlap_ms: u64) -> PieceLengths {
+        PieceLengths {
+            longest: Duration::from_millis(longest_ms),
+            search: Duration::from_millis(search_ms),
+            overlap: Duration::from_millis(overlap_ms),
+        }
     }
 
     fn noise(len: usize, seed: u32) -> Vec<f32> {
@@ -187,50 +229,57 @@ mod tests {
     #[test]
     fn an_error_ends_the_pieces_without_a_partial_one() {
         let chunks = vec![Ok(noise(16_000 * 6, 4)), Err(AudioError::Silent), Ok(noise(16_000, 5))];
-        let mut pieces =
-            Pieces::with_lengths(chunks.into_iter(), Duration::from_secs(5), Duration::from_secs(2));
+        let mut pieces = Pieces::new(chunks.into_iter(), lengths(5000, 2000, 0), Vec::new());
         assert!(pieces.next().unwrap().is_ok());
         assert!(pieces.next().unwrap().is_err());
         assert!(pieces.next().is_none());
     }
 
     #[test]
-    fn what_follows_a_stored_piece_is_the_same_whether_it_was_stored_or_not() {
-        let samples: Vec<f32> =
-            (0..200_000_u32).map(|n| f32::from(u16::try_from(n % 977).unwrap()) / 977.0 - 0.5).collect();
-        let cut =
-            || Pieces::with_lengths(chunked(&samples, 4096), Duration::from_secs(4), Duration::from_secs(1));
-        let all: Vec<Piece> = cut().map(Result::unwrap).collect();
-        for stored in &all {
-            let rest: Vec<Piece> =
-                cut().resume(stored.index + 1, stored.end_ms).map(Result::unwrap).collect();
-            let expected = &all[usize::try_from(stored.index).unwrap() + 1..];
-            assert_eq!(rest.len(), expected.len());
-            for (found, wanted) in rest.iter().zip(expected) {
-                assert_eq!(
-                    (found.index, found.start_ms, found.end_ms),
-                    (wanted.index, wanted.start_ms, wanted.end_ms)
-                );
-                assert_eq!(found.samples, wanted.samples);
-            }
+    fn what_is_kept_is_left_out_wherever_it_lies_and_the_rest_stays_the_same() {
+        let samples = noise(16_000 * 30, 7);
+        let cut = |kept: Vec<Range<i64>>| -> Vec<Piece> {
+            Pieces::new(chunked(&samples, 4096), lengths(4000, 1000, 500), kept).map(Result::unwrap).collect()
+        };
+        let all = cut(Vec::new());
+        for skipped in 0..1_usize << all.len().min(9) {
+            let (kept, wanted): (Vec<_>, Vec<_>) =
+                all.iter().cloned().enumerate().partition(|(at, _)| skipped >> at & 1 == 1);
+            let kept = kept.into_iter().map(|(_, piece)| piece.start_ms..piece.end_ms).collect();
+            assert_eq!(cut(kept), wanted.into_iter().map(|(_, piece)| piece).collect::<Vec<_>>());
         }
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
-        fn pieces_partition_the_samples_exactly(
+        fn kept_and_new_pieces_partition_the_samples_exactly(
             len in 0_usize..400_000, chunk in 1_usize..50_000, other in 1_usize..50_000, seed: u32,
-            longest_ms in 2000_u64..9000, search_ms in 0_u64..9000,
+            longest_ms in 2000_u64..9000, search_ms in 0_u64..9000, overlap_ms in 0_u64..3000,
+            edges in proptest::collection::btree_set(0_i64..24_000, 0..6),
         ) {
             let samples = noise(len, seed);
-            let pieces = pieces_of(&samples, chunk, longest_ms, search_ms);
-            let joined: Vec<f32> = pieces.iter().flat_map(|p| p.samples.iter().copied()).collect();
-            prop_assert_eq!(&joined, &samples);
-            prop_assert!(pieces.iter().all(|p| p.samples.len() as u64 <= longest_ms * 16));
-            prop_assert!(pieces.windows(2).all(|w| w[0].end_ms == w[1].start_ms && w[0].index + 1 == w[1].index));
-            prop_assert!(pieces.iter().rev().skip(1).all(|p| p.samples.len() % MS == 0));
-            prop_assert_eq!(pieces, pieces_of(&samples, other, longest_ms, search_ms));
+            let edges: Vec<i64> = edges.into_iter().filter(|edge| edge * 16 <= i64::try_from(len).unwrap()).collect();
+            let kept: Vec<Range<i64>> = edges.chunks_exact(2).map(|pair| pair[0]..pair[1]).collect();
+            let cut = |chunk| -> Vec<Piece> {
+                let lengths = lengths(longest_ms, search_ms, overlap_ms);
+                Pieces::new(chunked(&samples, chunk), lengths, kept.clone()).map(Result::unwrap).collect()
+            };
+            let pieces = cut(chunk);
+            let mut spans: Vec<Range<i64>> = pieces.iter().map(|p| p.start_ms..p.end_ms).chain(kept.clone()).collect();
+            spans.sort_by_key(|span| span.start);
+            let mut at = 0;
+            for span in &spans {
+                prop_assert_eq!(span.start, at);
+                at = span.end;
+            }
+            prop_assert!((at - i64::try_from(len / 16).unwrap()).abs() <= 1, "{} of {}", at, len);
+            for piece in &pieces {
+                prop_assert!(piece.samples.len() as u64 <= longest_ms * 16);
+                let from = usize::try_from(piece.start_ms - piece.lead_ms).unwrap() * MS;
+                prop_assert_eq!(&piece.samples[..], &samples[from..from + piece.samples.len()]);
+            }
+            prop_assert_eq!(pieces, cut(other));
         }
     }
 }

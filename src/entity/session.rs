@@ -93,10 +93,14 @@ pub struct Model {
     pub audio_ms: Option<i64>,
     /// Container format, as found by decoding.
     pub audio_format: Option<String>,
+    /// How many tracks are recognised apart: 2 where each channel holds one speaker, else 1.
+    pub audio_tracks: i16,
     /// The run the notes come from.
     pub extraction_run_id: Option<Uuid>,
     /// What the lexical risk screen of the transcript found (`notes::RiskScreen`); `None` until it was made.
     pub risk_screen: Option<Json>,
+    /// Hash of the transcript as an extractor reads it, with all corrections; `None` until it is complete.
+    pub transcript_sha256: Option<String>,
     /// Creation.
     pub created_at: ChronoDateTimeUtc,
     /// Last change.
@@ -108,6 +112,15 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    /// Percent of the recording, over all tracks; 100 is left to the end of the stage.
+    #[must_use]
+    pub fn percent_recognised(&self, recognised_ms: i64) -> i32 {
+        let total = self.audio_ms.unwrap_or(0).max(1).saturating_mul(i64::from(self.audio_tracks.max(1)));
+        i32::try_from(recognised_ms.saturating_mul(100) / total).unwrap_or(99).clamp(0, 99)
+    }
+}
 
 /// The sessions the actor may know of: a therapist's own, those of a patient's own record; admins know that each exists
 /// (what anybody sees of it is decided by [`Actor`]).

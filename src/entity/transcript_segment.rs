@@ -25,18 +25,18 @@ pub struct Model {
     pub id: Uuid,
     /// Of which session.
     pub session_id: Uuid,
-    /// From which piece.
-    pub piece_index: i32,
     /// Its place in the transcript, from 0.
     pub segment_index: i32,
     /// Start in the recording.
     pub start_ms: i64,
     /// End in the recording.
     pub end_ms: i64,
-    /// The provider's label for the voice.
+    /// The label of the voice; `None` where nobody can tell.
     pub speaker: Option<String>,
-    /// Whose voice, where that is known.
+    /// Whose voice, as far as what was said tells.
     pub role: Option<SpeakerRole>,
+    /// How sure that is, 0 to 1.
+    pub role_confidence: Option<f32>,
     /// The words.
     pub text: String,
     /// How sure the recogniser is, 0 to 1.

@@ -54,6 +54,7 @@ pub struct Mutation(
     invitation::InvitationMutation,
     patient::PatientMutation,
     session::SessionMutation,
+    transcript::TranscriptMutation,
     release::ReleaseMutation,
 );
 

@@ -7,7 +7,7 @@ use super::error::ApiResult;
 use crate::actor::NotesView;
 use crate::ai::{Mood, MoodTrajectory, RiskKind, RiskSeverity};
 use crate::entity::extraction_run::{self, Kind};
-use crate::entity::transcript_piece;
+use crate::entity::{session, transcript_piece};
 use crate::notes::{self, RiskSource, Verdict};
 
 /// Clinical notes of a session: a draft until somebody has reviewed them. The patient reads summary, strategies and
@@ -38,6 +38,8 @@ pub(super) struct Notes {
     risk_flags: Option<Vec<RiskFlag>>,
     /// Which screens for risk were made. For the therapist; null for the patient.
     risk_screens: Option<Vec<String>>,
+    /// Whether the transcript was corrected since: `extractNotes` writes them anew. For the therapist; null for the patient.
+    is_stale: Option<bool>,
     /// The run that wrote these notes. For the therapist; null for the patient.
     run: Option<ExtractionRun>,
 }
@@ -134,15 +136,16 @@ pub(super) struct Cost {
 
 impl Notes {
     /// What a view shows of the notes of a run.
-    pub(super) fn new(run: extraction_run::Model, view: NotesView) -> ApiResult<Self> {
+    pub(super) fn new(run: extraction_run::Model, view: NotesView, of: &session::Model) -> ApiResult<Self> {
         let notes = serde_json::from_value(run.notes.clone()).map_err(anyhow::Error::new)?;
+        let is_stale = of.transcript_sha256.as_ref().is_some_and(|sha256| *sha256 != run.transcript_sha256);
         match view {
-            NotesView::Latest => Ok(Self::whole(notes, ExtractionRun::new(run)?)),
+            NotesView::Latest => Ok(Self::whole(notes, ExtractionRun::new(run)?, is_stale)),
             NotesView::Released => Ok(Self::released(notes)),
         }
     }
 
-    fn whole(notes: notes::Notes, run: ExtractionRun) -> Self {
+    fn whole(notes: notes::Notes, run: ExtractionRun, is_stale: bool) -> Self {
         Self {
             key_topics: Some(notes.key_topics),
             topic_summary: Some(notes.topic_summary),
@@ -155,6 +158,7 @@ impl Notes {
             patient_summary: notes.patient_summary,
             risk_flags: Some(notes.risk_flags.into_iter().map(RiskFlag::from).collect()),
             risk_screens: Some(notes.risk_screens),
+            is_stale: Some(is_stale),
             run: Some(run),
         }
     }
@@ -172,6 +176,7 @@ impl Notes {
             patient_summary: notes.patient_summary,
             risk_flags: None,
             risk_screens: None,
+            is_stale: None,
             run: None,
         }
     }

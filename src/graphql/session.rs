@@ -11,7 +11,7 @@ use super::error::{ApiError, ApiResult, UserErrorView, payload};
 use super::notes::{Cost, Notes, RiskScreen};
 use super::patient::Patient;
 use super::release::SummaryRelease;
-use super::transcript::{self, TranscriptSegment};
+use super::transcript::{self, TranscriptSegment, Transcription};
 use super::upload::Upload;
 use super::user::User;
 use crate::entity::session::{Attendance, Model, Status};
@@ -129,13 +129,22 @@ impl Session {
         Ok(Some(page))
     }
 
+    /// How the transcript came about; null until the first piece is recognised. For the therapist; null for others.
+    async fn transcription(&self, ctx: &Context<'_>) -> ApiResult<Option<Transcription>> {
+        if !ctx.actor().reads_clinical_content() {
+            return Ok(None);
+        }
+        let pieces = ctx.app().sessions.pieces(&self.0).await?;
+        Ok((!pieces.is_empty()).then(|| Transcription::new(&self.0, &pieces)))
+    }
+
     /// The clinical notes; null until they are written. For the therapist; the patient reads summary, strategies and
     /// action items of the version that was released, and null before; null for others. Reading them is audited.
     async fn notes(&self, ctx: &Context<'_>) -> ApiResult<Option<Notes>> {
         let Some(view) = ctx.actor().notes_view() else { return Ok(None) };
         let Some(run) = ctx.app().sessions.notes(view, &self.0).await? else { return Ok(None) };
         ctx.witness_read("session.read_notes", &self.0)?;
-        Ok(Some(Notes::new(run, view)?))
+        Ok(Some(Notes::new(run, view, &self.0)?))
     }
 
     /// What the patient may read of the notes; null while nothing is released. For the therapist and the patient; null

@@ -107,12 +107,12 @@ mod tests {
         transcript_segment::Model {
             id: Uuid::from_u128(u128::from(index.unsigned_abs())),
             session_id: Uuid::nil(),
-            piece_index: 0,
             segment_index: index,
             start_ms: i64::from(index) * 1000,
             end_ms: i64::from(index) * 1000 + 900,
             speaker: None,
             role: None,
+            role_confidence: None,
             text: text.into(),
             confidence: None,
             created_at: DateTime::UNIX_EPOCH,

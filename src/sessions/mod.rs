@@ -1,6 +1,9 @@
-//! Sessions: what there is ([`Sessions`]), how a recording gets in ([`upload`]), what becomes of it ([`pipeline`]),
-//! and what of it the patient may read ([`release`]).
+//! Sessions: what there is ([`Sessions`]), how a recording gets in ([`upload`]), what becomes of it ([`pipeline`],
+//! [`pieces`]), what the therapist puts right in its transcript ([`correction`]), and what of it the patient may read
+//! ([`release`]).
 
+pub mod correction;
+pub mod pieces;
 pub mod pipeline;
 pub mod release;
 pub mod status;
@@ -17,6 +20,8 @@ use crate::entity::session::{self, Attendance, Column, Entity, Model, Status};
 use crate::entity::{extraction_run, summary_release, transcript_piece, transcript_segment};
 use crate::error::Result;
 use crate::page::{Page, PageArgs};
+
+use self::correction::Line;
 
 /// The sessions of the practice, for reading.
 #[derive(Clone)]
@@ -79,12 +84,12 @@ impl Sessions {
         Ok(filtered(actor, &filter).order_by_asc(Column::Id).all(&self.db).await?)
     }
 
-    /// The transcript in order; of a session that the actor has been shown, and may read.
+    /// The transcript in order, as corrected; of a session that the actor has been shown, and may read.
     ///
     /// # Errors
     /// Only faults.
     pub async fn transcript(&self, session: &Model) -> Result<Vec<transcript_segment::Model>> {
-        Ok(segments_of(session.id).all(&self.db).await?)
+        Ok(correction::corrected(&self.db, session.id).await?.into_iter().map(Line::effective).collect())
     }
 
     /// A page of the transcript: at most `first` utterances after the one with index `after`.
@@ -96,11 +101,11 @@ impl Sessions {
         session: &Model,
         first: u64,
         after: Option<i32>,
-    ) -> Result<Vec<transcript_segment::Model>> {
+    ) -> Result<Vec<Line>> {
         use sea_orm::QuerySelect;
         let page =
             segments_of(session.id).filter(transcript_segment::Column::SegmentIndex.gt(after.unwrap_or(-1)));
-        Ok(page.limit(first).all(&self.db).await?)
+        Ok(correction::overlay(&self.db, session.id, page.limit(first).all(&self.db).await?).await?)
     }
 
     /// How many utterances the transcript has so far.
@@ -153,7 +158,7 @@ impl Sessions {
     pub async fn pieces(&self, session: &Model) -> Result<Vec<transcript_piece::Model>> {
         let of_session =
             transcript_piece::Entity::find().filter(transcript_piece::Column::SessionId.eq(session.id));
-        Ok(of_session.order_by_asc(transcript_piece::Column::PieceIndex).all(&self.db).await?)
+        Ok(of_session.order_by_asc(transcript_piece::Column::StartMs).all(&self.db).await?)
     }
 }
 

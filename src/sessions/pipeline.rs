@@ -5,22 +5,25 @@ use std::sync::Arc;
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
-    EntityTrait, QueryFilter, QuerySelect, TransactionTrait,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
+    QuerySelect, TransactionTrait,
 };
 use uuid::Uuid;
 
 use crate::actor::{Actor, Origin};
-use crate::ai::{Provider, SpokenSegment};
+use crate::ai::Provider;
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
+use crate::entity::extraction_run;
 use crate::entity::session::{self, Column, Entity, Model, Status};
-use crate::entity::{extraction_run, transcript_piece, transcript_segment};
 use crate::error::{Code, Error, Result, UserError};
 use crate::events::{self, Notifier};
 use crate::failpoint;
 use crate::queue::jobs::{ExtractNotes, TranscribeSession};
 use crate::queue::{self, Lease};
+
+use super::correction::Reading;
+use super::pieces::{self, RecognisedPiece};
 
 /// Moves sessions from stage to stage.
 #[derive(Clone)]
@@ -41,25 +44,6 @@ pub struct Work<'a> {
     pub session_id: Uuid,
     /// Which time processing was asked for; an older one has nothing to write any more.
     pub generation: i32,
-}
-
-/// A piece of the recording as recognised; times count from the start of the recording.
-#[derive(Clone, Debug)]
-pub struct RecognisedPiece {
-    /// Its place.
-    pub index: i32,
-    /// Start.
-    pub start_ms: i64,
-    /// End.
-    pub end_ms: i64,
-    /// What was said.
-    pub segments: Vec<SpokenSegment>,
-    /// Who recognised it.
-    pub provider: Provider,
-    /// Audio the provider listened to.
-    pub audio_ms: i64,
-    /// Wall time it took.
-    pub work_ms: i64,
 }
 
 impl Pipeline {
@@ -114,61 +98,47 @@ impl Pipeline {
         self.commit(txn).await
     }
 
-    /// Keeps a recognised piece, with its utterances after those of the pieces before it.
+    /// Takes over what was recognised of the same recording before, where there is something; else does nothing.
     ///
     /// # Errors
     /// Only faults; a lost lease is one.
-    pub async fn keep_piece(&self, work: Work<'_>, piece: RecognisedPiece, percent: i32) -> Result<()> {
+    pub async fn reuse_pieces(&self, work: Work<'_>, providers: &[Provider]) -> Result<()> {
         let txn = self.db.begin().await?;
         let session = self.locked(&txn, work, &[Status::Transcribing]).await?;
-        let now = self.clock.now();
-        transcript_piece::Entity::insert(transcript_piece::ActiveModel {
-            session_id: Set(session.id),
-            piece_index: Set(piece.index),
-            start_ms: Set(piece.start_ms),
-            end_ms: Set(piece.end_ms),
-            provider: Set(piece.provider.name),
-            model: Set(piece.provider.model),
-            audio_ms: Set(piece.audio_ms),
-            work_ms: Set(piece.work_ms),
-            created_at: Set(now),
-            updated_at: Set(now),
-        })
-        .exec_without_returning(&txn)
-        .await?;
-        let first = next_segment_index(&txn, session.id).await?;
-        let rows =
-            (first..).zip(piece.segments).map(|(segment_index, spoken)| transcript_segment::ActiveModel {
-                id: Set(Uuid::now_v7()),
-                session_id: Set(session.id),
-                piece_index: Set(piece.index),
-                segment_index: Set(segment_index),
-                start_ms: Set(spoken.start_ms),
-                end_ms: Set(spoken.end_ms),
-                speaker: Set(spoken.speaker),
-                role: Set(None),
-                text: Set(spoken.text),
-                confidence: Set(spoken.confidence),
-                created_at: Set(now),
-                updated_at: Set(now),
-            });
-        transcript_segment::Entity::insert_many(rows).exec_without_returning(&txn).await?;
+        if pieces::reuse(&txn, &session, providers, self.clock.now()).await? {
+            tracing::info!(session = %session.id, "the same recording was recognised before");
+        }
+        self.commit(txn).await
+    }
+
+    /// Keeps a recognised piece, and adds to the transcript what it settles.
+    ///
+    /// # Errors
+    /// Only faults; a lost lease is one.
+    pub async fn keep_piece(&self, work: Work<'_>, piece: RecognisedPiece) -> Result<()> {
+        let txn = self.db.begin().await?;
+        let session = self.locked(&txn, work, &[Status::Transcribing]).await?;
+        let recognised_ms = pieces::keep(&txn, &session, piece, self.clock.now()).await?;
+        let percent = session.percent_recognised(recognised_ms);
         self.write(&txn, session, |session| session.progress = session.progress.max(percent)).await?;
         self.commit(txn).await
     }
 
-    /// TRANSCRIBING → TRANSCRIBED, with what the lexical risk screen found, and the extraction enqueued.
+    /// TRANSCRIBING → TRANSCRIBED: the transcript is complete. It is screened for phrases of risk, and the extraction
+    /// enqueued.
     ///
     /// # Errors
     /// Only faults; a lost lease is one.
-    pub async fn finish_transcription(&self, work: Work<'_>, risk_screen: serde_json::Value) -> Result<()> {
+    pub async fn finish_transcription(&self, work: Work<'_>) -> Result<()> {
         let txn = self.db.begin().await?;
         let session = self.locked(&txn, work, &[Status::Transcribing]).await?;
+        pieces::complete(&txn, &session, self.clock.now()).await?;
+        let reading = Reading::of(&txn, session.id).await?;
         let session = self
             .write(&txn, session, |session| {
                 session.status = Some(Status::Transcribed);
                 session.progress = 100;
-                session.risk_screen = Some(risk_screen);
+                reading.note_on(session);
             })
             .await?;
         let next = ExtractNotes { session_id: session.id, generation: session.generation, force: false };
@@ -350,6 +320,7 @@ impl Pipeline {
             .col_expr(Column::ErrorMessage, Expr::value(next.error_message.clone()))
             .col_expr(Column::ExtractionRunId, Expr::value(next.extraction_run_id))
             .col_expr(Column::RiskScreen, Expr::value(next.risk_screen.clone()))
+            .col_expr(Column::TranscriptSha256, Expr::value(next.transcript_sha256.clone()))
             .col_expr(Column::UpdatedAt, Expr::value(now))
             .filter(Column::Id.eq(next.id))
             .filter(Column::Version.eq(version))
@@ -412,15 +383,4 @@ pub enum NotesRun {
 
 async fn find_locked(txn: &DatabaseTransaction, id: Uuid) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id).lock_exclusive().one(txn).await
-}
-
-async fn next_segment_index(txn: &DatabaseTransaction, session_id: Uuid) -> Result<i32, DbErr> {
-    let last: Option<Option<i32>> = transcript_segment::Entity::find()
-        .select_only()
-        .column_as(transcript_segment::Column::SegmentIndex.max(), "last")
-        .filter(transcript_segment::Column::SessionId.eq(session_id))
-        .into_tuple()
-        .one(txn)
-        .await?;
-    Ok(last.flatten().map_or(0, |last| last + 1))
 }

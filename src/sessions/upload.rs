@@ -308,9 +308,11 @@ fn session_row(
         audio_sha256: Set(Some(audio.sha256)),
         audio_bytes: Set(Some(i64::try_from(audio.bytes).unwrap_or(i64::MAX))),
         audio_ms: Set(Some(audio.info.duration_ms)),
+        audio_tracks: Set(audio.info.tracks()),
         audio_format: Set(Some(audio.info.codec)),
         extraction_run_id: Set(None),
         risk_screen: Set(None),
+        transcript_sha256: Set(None),
         created_at: Set(now),
         updated_at: Set(now),
     }

@@ -1,32 +1,41 @@
-//! Recognises the speech of a recording, piece by piece. Each finished piece is stored at once: an attempt that
-//! follows a crash pays only for what is missing.
+//! Recognises the speech of a recording, piece by piece and track by track. Each finished piece is stored at once, whatever
+//! its place: an attempt that follows a crash pays only for what is missing.
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
+use futures::stream::{BoxStream, select_all};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Handler, JobError};
-use crate::ai::{AiError, Heard, SpokenSegment, Transcriber, Transcription};
+use crate::ai::{self, AiError, Provider, SpokenSegment, Transcription};
 use crate::app::App;
-use crate::audio::{self, AudioError, Piece, Pieces};
+use crate::audio::{self, AudioError, Piece, PieceLengths, Pieces, Track};
 use crate::entity::session::{Model, Status};
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::notes;
-use crate::notes::grounding::Transcript;
 use crate::queue::jobs::TranscribeSession;
 use crate::queue::{Job, Lease};
-use crate::sessions::pipeline::{RecognisedPiece, Work};
+use crate::sessions::pieces::{self, RecognisedPiece, SILENCE};
+use crate::sessions::pipeline::Work;
+use crate::storage::Fetched;
+use crate::transcript::Heard;
+use crate::transcript::invented::SILENCE_DBFS;
 
 /// Progress within a piece is told in steps of at least this many percent, and no faster than [`REPORT_EVERY`].
 const REPORT_STEP: i32 = 2;
 const REPORT_EVERY: Duration = Duration::from_millis(400);
 /// What may be missing at the end of a transcribed recording.
 const UNHEARD_MS: i64 = 1000;
+/// How far off a recogniser's times may be when the level of a segment is looked up.
+const MARGIN_MS: i64 = 500;
+/// The stretch whose level counts, in samples: a tenth of a second, a syllable.
+const SYLLABLE: usize = ai::SAMPLE_RATE as usize / 10;
 const DAMAGED: &str = "The stored recording cannot be read any more. Upload it again.";
 
 #[async_trait]
@@ -34,12 +43,10 @@ impl Handler for TranscribeSession {
     async fn run(&self, app: &App, lease: &Lease) -> Result<(), JobError> {
         let work = self.work(lease);
         let Some(session) = app.pipeline.begin_transcription(work).await? else { return Ok(()) };
+        app.pipeline.reuse_pieces(work, &app.transcriber.providers()).await?;
         recognise(app, work, &session).await?;
         check_coverage(app, &session).await?;
-        let segments = app.sessions.transcript(&session).await?;
-        let screen = notes::screen(&Transcript::new(&segments));
-        let screen = serde_json::to_value(screen).map_err(|error| Error::Internal(error.into()))?;
-        Ok(app.pipeline.finish_transcription(work, screen).await?)
+        Ok(app.pipeline.finish_transcription(work).await?)
     }
 
     async fn give_up(&self, app: &App, lease: &Lease, message: &str) -> Result<()> {
@@ -53,49 +60,89 @@ impl TranscribeSession {
     }
 }
 
+/// Pieces are recognised side by side, and kept as they come. After a failure no new ones begin, but those under way are
+/// waited for and kept: they are paid for.
 async fn recognise(app: &App, work: Work<'_>, session: &Model) -> Result<(), JobError> {
-    let stored = app.sessions.pieces(session).await?;
-    let next = stored.last().map_or((0, 0), |last| (last.piece_index + 1, last.end_ms));
-    let total_ms = session.audio_ms.unwrap_or(0).max(1);
-    let pieces = pieces(app, session, next).await?;
-    let reporter = Reporter { app, work, total_ms };
-    // Pieces are recognised side by side, and kept in order.
-    let recognised = ReceiverStream::new(pieces)
-        .map(|piece| recognise_piece(&reporter, piece))
-        .buffered(app.pieces_at_a_time);
-    recognised
-        .try_for_each(|piece| async {
-            let percent = percent(piece.end_ms, total_ms);
-            Ok(app.pipeline.keep_piece(work, piece, percent).await?)
-        })
-        .await
+    let kept = kept(app, session).await?;
+    let recogniser = Recogniser::new(app, work, session, &kept);
+    let failed = AtomicBool::new(false);
+    let mut recognised = cut(app, session, kept)
+        .await?
+        .take_while(|_| std::future::ready(!failed.load(Ordering::Relaxed)))
+        .map(|(track, piece)| recogniser.recognise(track, piece))
+        .buffer_unordered(app.pieces_at_a_time);
+    let mut first_failure = None;
+    while let Some(result) = recognised.next().await {
+        match result {
+            Ok(piece) => {
+                app.pipeline.keep_piece(work, piece).await?;
+            }
+            Err(failure) => {
+                failed.store(true, Ordering::Relaxed);
+                first_failure.get_or_insert(failure);
+            }
+        }
+    }
+    first_failure.map_or(Ok(()), Err)
+}
+
+/// What of each track is recognised already.
+async fn kept(app: &App, session: &Model) -> Result<Vec<Vec<Range<i64>>>> {
+    let mut kept = Vec::new();
+    for track in 0..session.audio_tracks {
+        kept.push(pieces::recognised(&app.db, session.id, track).await?);
+    }
+    Ok(kept)
 }
 
 /// A transcript of a part must never pass for the whole: neither its notes nor its risk screen would say so.
 async fn check_coverage(app: &App, session: &Model) -> Result<(), JobError> {
-    let reached = app.sessions.pieces(session).await?.last().map_or(0, |last| last.end_ms);
-    if reached + UNHEARD_MS < session.audio_ms.unwrap_or(0) {
-        return Err(JobError::Fail(DAMAGED.into()));
+    for track in kept(app, session).await? {
+        let end = track.iter().fold(0, |end, piece| if piece.start == end { piece.end } else { end });
+        if end + UNHEARD_MS < session.audio_ms.unwrap_or(0) {
+            return Err(JobError::Fail(DAMAGED.into()));
+        }
     }
     Ok(())
 }
 
-/// Decodes on a thread of its own, no further ahead than recognition can follow; skips what is stored.
-async fn pieces(
+/// The pieces of all tracks that are not recognised yet, each with its track.
+async fn cut(
     app: &App,
     session: &Model,
-    (index, from_ms): (i32, i64),
-) -> Result<mpsc::Receiver<Result<Piece, AudioError>>, JobError> {
+    kept: Vec<Vec<Range<i64>>>,
+) -> Result<BoxStream<'static, (i16, Result<Piece, AudioError>)>, JobError> {
     let key = session.audio_key.as_deref().ok_or_else(|| JobError::Fail(DAMAGED.into()))?;
     let recording = app.storage.fetch(key).await.map_err(|error| match error {
         Error::NotFound(_) => JobError::Fail(DAMAGED.into()),
         other => other.into(),
     })?;
+    let recording = Arc::new(recording);
+    let is_mixed = session.audio_tracks == 1;
+    let tracks = (0_i16..).zip(kept).map(|(track, kept)| {
+        let sound = if is_mixed { Track::Mix } else { Track::Channel(track.unsigned_abs()) };
+        ReceiverStream::new(decode(recording.clone(), sound, lengths(app), kept))
+            .map(move |piece| (track, piece))
+            .boxed()
+    });
+    Ok(select_all(tracks.collect::<Vec<_>>()).boxed())
+}
+
+fn lengths(app: &App) -> PieceLengths {
+    PieceLengths { longest: app.piece, search: app.piece / 4, overlap: app.overlap }
+}
+
+/// Decodes on a thread of its own, no further ahead than recognition can follow.
+fn decode(
+    recording: Arc<Fetched>,
+    track: Track,
+    lengths: PieceLengths,
+    kept: Vec<Range<i64>>,
+) -> mpsc::Receiver<Result<Piece, AudioError>> {
     let (sender, receiver) = mpsc::channel(1);
-    let longest = app.piece;
     tokio::task::spawn_blocking(move || {
-        let pieces = match audio::decode(recording.path()) {
-            Ok(samples) => Pieces::with_lengths(samples, longest, longest / 4).resume(index, from_ms),
+        let pieces = match audio::decode(recording.path(), track) {
+            Ok(samples) => Pieces::new(samples, lengths, kept),
             Err(error) => return drop(sender.blocking_send(Err(error))),
         };
         for piece in pieces {
@@ -104,98 +151,147 @@ async fn pieces(
             }
         }
     });
-    Ok(receiver)
+    receiver
 }
 
-async fn recognise_piece(
-    reporter: &Reporter<'_>,
-    piece: Result<Piece, AudioError>,
-) -> Result<RecognisedPiece, JobError> {
-    let piece = piece.map_err(|error| match error {
-        AudioError::Io(_) => Error::Internal(anyhow::Error::new(error)).into(),
-        _ => JobError::Fail(DAMAGED.into()),
-    })?;
-    let (transcriber, started) = (&reporter.app.transcriber, Instant::now());
-    let transcription = reporter.listen(transcriber, &piece).await?;
-    failpoint::reach("speech.answered");
-    let work_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
-    Ok(RecognisedPiece {
-        index: piece.index,
-        start_ms: piece.start_ms,
-        end_ms: piece.end_ms,
-        segments: placed(transcription.segments, &piece),
-        provider: transcription.provider,
-        audio_ms: transcription.usage.audio_ms.unwrap_or(piece.end_ms - piece.start_ms),
-        work_ms,
-    })
+/// Has pieces recognised, and tells subscribers how far it is.
+struct Recogniser<'a> {
+    app: &'a App,
+    work: Work<'a>,
+    session: &'a Model,
+    /// Sound that is recognised, over all tracks; of pieces under way as much as is heard of.
+    done_ms: AtomicI64,
+    told: Mutex<(i32, Instant)>,
 }
 
-/// Moves times from the piece's clock to the recording's; a recogniser may overshoot the end, its words do not.
-fn placed(segments: Vec<SpokenSegment>, piece: &Piece) -> Vec<SpokenSegment> {
-    let place = |ms: i64| (piece.start_ms + ms.max(0)).min(piece.end_ms);
+impl<'a> Recogniser<'a> {
+    fn new(app: &'a App, work: Work<'a>, session: &'a Model, kept: &[Vec<Range<i64>>]) -> Self {
+        let done = kept.iter().flatten().map(|piece| piece.end - piece.start).sum();
+        let told = Mutex::new((session.percent_recognised(done), Instant::now()));
+        Self { app, work, session, done_ms: AtomicI64::new(done), told }
+    }
+
+    async fn recognise(
+        &self,
+        track: i16,
+        piece: Result<Piece, AudioError>,
+    ) -> Result<RecognisedPiece, JobError> {
+        let piece = piece.map_err(|error| match error {
+            AudioError::Io(_) => Error::Internal(anyhow::Error::new(error)).into(),
+            _ => JobError::Fail(DAMAGED.into()),
+        })?;
+        let recognised = |segments, provider, audio_ms, work_ms| RecognisedPiece {
+            track,
+            start_ms: piece.start_ms,
+            end_ms: piece.end_ms,
+            lead_ms: piece.lead_ms,
+            segments,
+            provider,
+            audio_ms,
+            work_ms,
+        };
+        if loudest_dbfs(&piece.samples) < SILENCE_DBFS {
+            // Nobody is paid for listening to nothing, and nothing is made up on it.
+            return Ok(recognised(Vec::new(), nobody(), 0, 0));
+        }
+        let started = Instant::now();
+        let transcription = self.listen(&piece).await?;
+        failpoint::reach("speech.answered");
+        let work_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let audio_ms = transcription.usage.audio_ms.unwrap_or(piece.lead_ms + piece.end_ms - piece.start_ms);
+        Ok(recognised(heard(transcription.segments, &piece), transcription.provider, audio_ms, work_ms))
+    }
+
+    /// Has a piece recognised, and tells of its progress meanwhile.
+    async fn listen(&self, piece: &Piece) -> Result<Transcription, JobError> {
+        let (sender, mut news) = mpsc::unbounded_channel();
+        let recognition = self.app.transcriber.transcribe(piece.samples.clone(), sender);
+        tokio::pin!(recognition);
+        let length = piece.end_ms - piece.start_ms;
+        let mut counted = 0;
+        let result = loop {
+            tokio::select! {
+                result = &mut recognition => break result,
+                Some(news) = news.recv() => {
+                    let done = heard_of(&news, piece).max(counted);
+                    self.done_ms.fetch_add(done - counted, Ordering::Relaxed);
+                    counted = done;
+                    self.tell().await;
+                }
+            }
+        };
+        let rest = if result.is_ok() { length - counted } else { -counted };
+        self.done_ms.fetch_add(rest, Ordering::Relaxed);
+        result.map_err(AiError::into)
+    }
+
+    /// A courtesy: `keep_piece` is where a lost lease ends the work.
+    async fn tell(&self) {
+        let percent = self.session.percent_recognised(self.done_ms.load(Ordering::Relaxed));
+        {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if percent < told.0 + REPORT_STEP || told.1.elapsed() < REPORT_EVERY {
+                return;
+            }
+            *told = (percent, Instant::now());
+        }
+        if let Err(error) = self.app.pipeline.report(self.work, Status::Transcribing, percent).await {
+            tracing::warn!(%error, "progress was not reported");
+        }
+    }
+}
+
+/// Who recognises silence.
+fn nobody() -> Provider {
+    Provider { name: SILENCE.into(), ..Provider::default() }
+}
+
+/// How much of a piece was heard, in milliseconds.
+fn heard_of(news: &ai::Heard, piece: &Piece) -> i64 {
+    let length = piece.end_ms - piece.start_ms;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "a share of a few minutes"
+    )]
+    let done = match news {
+        ai::Heard::Segment(segment) => segment.end_ms - piece.lead_ms,
+        ai::Heard::Progress(share) => (f64::from(share.clamp(0.0, 1.0)) * length as f64) as i64,
+    };
+    done.clamp(0, length)
+}
+
+/// Moves times from the piece's clock to the recording's, and adds what only the sound tells.
+fn heard(segments: Vec<SpokenSegment>, piece: &Piece) -> Vec<Heard> {
+    let from = piece.start_ms - piece.lead_ms;
+    // A recogniser may overshoot the end, its words do not.
+    let place = |ms: i64| (from + ms.max(0)).min(piece.end_ms);
     segments
         .into_iter()
         .filter(|segment| !segment.text.trim().is_empty())
-        .map(|segment| SpokenSegment {
+        .map(|segment| Heard {
             start_ms: place(segment.start_ms),
             end_ms: place(segment.end_ms.max(segment.start_ms)),
             confidence: segment.confidence.map(|confidence| confidence.clamp(0.0, 1.0)),
-            ..segment
+            no_speech: segment.no_speech,
+            level_dbfs: Some(loudest_dbfs(around(&piece.samples, segment.start_ms, segment.end_ms))),
+            speaker: segment.speaker,
+            text: segment.text,
         })
         .collect()
 }
 
-/// Tells subscribers how far the recognition is.
-struct Reporter<'a> {
-    app: &'a App,
-    work: Work<'a>,
-    total_ms: i64,
+/// The sound of a stretch with a margin on both sides; the whole where the stretch lies outside.
+fn around(samples: &[f32], start_ms: i64, end_ms: i64) -> &[f32] {
+    let sample = |ms: i64| {
+        let sample = ms.max(0).saturating_mul(i64::from(ai::SAMPLE_RATE)) / 1000;
+        usize::try_from(sample).unwrap_or(usize::MAX).min(samples.len())
+    };
+    let (from, to) = (sample(start_ms - MARGIN_MS), sample(end_ms.max(start_ms) + MARGIN_MS));
+    if from < to { &samples[from..to] } else { samples }
 }
 
-impl Reporter<'_> {
-    /// Has a piece recognised, and tells of its progress meanwhile.
-    async fn listen(
-        &self,
-        transcriber: &Arc<dyn Transcriber>,
-        piece: &Piece,
-    ) -> Result<Transcription, JobError> {
-        let (sender, mut heard) = mpsc::unbounded_channel();
-        let recognition = transcriber.transcribe(piece.samples.clone(), sender);
-        tokio::pin!(recognition);
-        let (mut told, mut told_at) = (percent(piece.start_ms, self.total_ms), Instant::now());
-        loop {
-            tokio::select! {
-                result = &mut recognition => return result.map_err(AiError::into),
-                Some(news) = heard.recv() => {
-                    let percent = self.percent_of(piece, &news);
-                    if percent >= told + REPORT_STEP && told_at.elapsed() >= REPORT_EVERY {
-                        // A courtesy: `keep_piece` is where a lost lease ends the work.
-                        if let Err(error) = self.app.pipeline.report(self.work, Status::Transcribing, percent).await {
-                            tracing::warn!(%error, "progress was not reported");
-                        }
-                        (told, told_at) = (percent, Instant::now());
-                    }
-                }
-            }
-        }
-    }
-
-    fn percent_of(&self, piece: &Piece, news: &Heard) -> i32 {
-        let length = piece.end_ms - piece.start_ms;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_precision_loss,
-            reason = "a share of a few minutes"
-        )]
-        let done = match news {
-            Heard::Segment(segment) => segment.end_ms.clamp(0, length),
-            Heard::Progress(share) => (f64::from(share.clamp(0.0, 1.0)) * length as f64) as i64,
-        };
-        percent(piece.start_ms + done, self.total_ms)
-    }
-}
-
-/// Percent of the recording; 100 is left to the end of the stage.
-fn percent(done_ms: i64, total_ms: i64) -> i32 {
-    i32::try_from(done_ms.saturating_mul(100) / total_ms).unwrap_or(99).clamp(0, 99)
+/// Level of the loudest syllable.
+fn loudest_dbfs(samples: &[f32]) -> f32 {
+    samples.chunks(SYLLABLE).map(audio::level_dbfs).fold(f32::MIN, f32::max)
 }

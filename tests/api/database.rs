@@ -119,7 +119,9 @@ async fn rows_that_cannot_be_are_refused() {
         ("UPDATE transcript_pieces SET end_ms = start_ms", CHECK),
         ("UPDATE transcript_segments SET text = ''", CHECK),
         ("UPDATE transcript_segments SET confidence = 1.5", CHECK),
-        ("UPDATE transcript_segments SET piece_index = 7", FOREIGN_KEY),
+        ("UPDATE transcript_pieces SET track = -1", CHECK),
+        ("UPDATE segment_corrections SET text = ''", CHECK),
+        ("UPDATE speaker_assignments SET role = 'NOBODY'", CHECK),
         ("UPDATE extraction_runs SET cost_usd = -1", CHECK),
         ("UPDATE extraction_runs SET kind = 'GUESS'", CHECK),
         ("UPDATE idempotency_keys SET result_id = gen_random_uuid()", CHECK),
@@ -148,7 +150,7 @@ async fn a_version_of_a_session_is_told_once() {
 async fn nothing_vanishes_because_something_else_did() {
     let database = filled().await;
     let pool = database.pool();
-    for table in ["users", "patients", "sessions", "transcript_pieces", "extraction_runs"] {
+    for table in ["users", "patients", "sessions", "transcript_segments", "extraction_runs"] {
         assert_eq!(refused(pool, &format!("DELETE FROM {table}")).await, FOREIGN_KEY, "{table}");
     }
     let cascading =
@@ -190,11 +192,15 @@ fn rows() -> String {
         INSERT INTO sessions (id, patient_id, therapist_id, attendance, session_date, status, audio_key, created_at, updated_at)
             VALUES ('{SESSION}', '{PATIENT}', '{USER}', 'COMPLETED', current_date, 'PROCESSED', 'key', now(), now());
         INSERT INTO transcript_pieces
-            (session_id, piece_index, start_ms, end_ms, provider, model, audio_ms, work_ms, created_at, updated_at)
-            VALUES ('{SESSION}', 0, 0, 9, 'local', 'tiny.en', 9, 1, now(), now());
+            (session_id, track, start_ms, end_ms, lead_ms, segments, provider, model, audio_ms, work_ms, created_at, updated_at)
+            VALUES ('{SESSION}', 0, 0, 9, 0, '[]', 'local', 'tiny.en', 9, 1, now(), now());
         INSERT INTO transcript_segments
-            (id, session_id, piece_index, segment_index, start_ms, end_ms, text, created_at, updated_at)
-            VALUES ('{SESSION}', '{SESSION}', 0, 0, 0, 9, 'Hello.', now(), now());
+            (id, session_id, segment_index, start_ms, end_ms, text, created_at, updated_at)
+            VALUES ('{SESSION}', '{SESSION}', 0, 0, 9, 'Hello.', now(), now());
+        INSERT INTO segment_corrections (segment_id, revision, session_id, text, corrected_by, created_at)
+            VALUES ('{SESSION}', 1, '{SESSION}', 'Hullo.', '{USER}', now());
+        INSERT INTO speaker_assignments (session_id, speaker, role, assigned_by, created_at, updated_at)
+            VALUES ('{SESSION}', 'A', 'THERAPIST', '{USER}', now(), now());
         INSERT INTO extraction_runs
             (id, session_id, kind, provider, model, prompt_version, transcript_sha256, work_ms, warnings, notes,
             created_at, updated_at)

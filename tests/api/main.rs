@@ -30,4 +30,5 @@ mod sessions;
 mod subscriptions;
 mod support;
 mod timing;
+mod transcripts;
 mod users;

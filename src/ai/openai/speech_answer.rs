@@ -4,11 +4,6 @@ use serde::Deserialize;
 
 use crate::ai::{Provider, SpokenSegment, Transcription, Usage};
 
-/// Whisper's own rule for silence: above this chance of no speech …
-const NO_SPEECH: f64 = 0.6;
-/// … and below this mean log-probability of the words, the words are invented.
-const UNSURE: f64 = -1.0;
-
 /// A transcription in any of the formats; servers differ in what they leave out.
 #[derive(Deserialize)]
 pub(super) struct SpeechAnswer {
@@ -55,10 +50,10 @@ fn whole(text: &str, length_ms: i64) -> Option<SpokenSegment> {
 }
 
 impl Segment {
-    /// `None` where nothing was said, or where the model made it up on silence.
+    /// `None` where nothing was said.
     fn spoken(self, length_ms: i64) -> Option<SpokenSegment> {
         let text = self.text.trim().to_owned();
-        if text.is_empty() || self.is_invented() {
+        if text.is_empty() {
             return None;
         }
         let start_ms = to_ms(self.start).clamp(0, length_ms);
@@ -72,10 +67,6 @@ impl Segment {
             avg_logprob: self.avg_logprob.map(to_f32),
             compression_ratio: self.compression_ratio.map(to_f32),
         })
-    }
-
-    fn is_invented(&self) -> bool {
-        self.no_speech_prob.is_some_and(|p| p > NO_SPEECH) && self.avg_logprob.is_some_and(|p| p < UNSURE)
     }
 }
 
@@ -125,17 +116,6 @@ mod tests {
         };
         assert_eq!(heard.segments, [expected]);
         assert_eq!(heard.usage.audio_ms, Some(9500));
-    }
-
-    #[test]
-    fn words_invented_on_silence_are_dropped_and_unsure_speech_is_kept() {
-        let heard = transcription(json!({"text": "x", "segments": [
-            {"start": 0, "end": 1, "text": "Thanks for watching!", "avg_logprob": -1.2, "no_speech_prob": 0.9},
-            {"start": 1, "end": 2, "text": "I mumbled.", "avg_logprob": -1.2, "no_speech_prob": 0.2},
-            {"start": 2, "end": 3, "text": "  "},
-        ]}));
-        let texts: Vec<_> = heard.segments.iter().map(|segment| segment.text.as_str()).collect();
-        assert_eq!(texts, ["I mumbled."]);
     }
 
     #[test]

@@ -127,6 +127,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, "INVALID_STATE", NOT_FOUND, FORBIDDEN],
     ),
     alone("Mutation.extractNotes", "sessionId: $session", OWN_THERAPIST),
+    alone("Mutation.correctSegment", "input: { segmentId: $segment, text: \"Put right.\" }", OWN_THERAPIST),
+    op(
+        "Mutation.assignSpeaker",
+        "input: { sessionId: $session, speaker: \"nobody\", role: PATIENT }",
+        [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, "INVALID_INPUT", NOT_FOUND, FORBIDDEN],
+    ),
     op("Mutation.releaseSummary", "sessionId: $session", OWN_THERAPIST),
     alone("Mutation.withdrawSummary", "sessionId: $session", OWN_THERAPIST),
     op("Subscription.sessionUpdated", "id: $session", WATCHED_BY),
@@ -171,6 +177,7 @@ pub(super) const TYPES: &[Type] = &[
             (TREATMENT_AND_ADMIN, "progress version createdAt updatedAt"),
             (TREATMENT, "notes release"),
             (THERAPIST, "errorMessage audioFilename transcriptText transcriptSegments riskScreen cost"),
+            (THERAPIST, "transcription"),
         ],
     },
     Type {
@@ -187,7 +194,7 @@ pub(super) const TYPES: &[Type] = &[
                 THERAPIST,
                 "keyTopics topicSummary sessionMood moodScore moodTrajectory therapistNotes riskFlags",
             ),
-            (THERAPIST, "riskScreens run"),
+            (THERAPIST, "riskScreens isStale run"),
         ],
     },
     Type {
@@ -229,7 +236,23 @@ pub(super) const TYPES: &[Type] = &[
     Type {
         name: "TranscriptSegment",
         door: "session(id: $session) { transcriptSegments(first: 1) { nodes { % } } }",
-        shown: &[(THERAPIST, "id index startMs endMs speaker role text confidence")],
+        shown: &[
+            (THERAPIST, "id index startMs endMs speaker role roleConfidence text originalText correctedAt"),
+            (THERAPIST, "confidence"),
+        ],
+    },
+    Type {
+        name: "Transcription",
+        door: "session(id: $session) { transcription { % } }",
+        shown: &[(
+            THERAPIST,
+            "recognisers pieces silentPieces reusedPieces droppedSegments tracks durationMs",
+        )],
+    },
+    Type {
+        name: "Recogniser",
+        door: "session(id: $session) { transcription { recognisers { % } } }",
+        shown: &[(THERAPIST, "provider model audioSeconds")],
     },
     Type {
         name: "User",

@@ -42,7 +42,7 @@ pub(crate) const SECRET: &str = "a secret of the tests, and of nobody else";
 pub(crate) struct Practice {
     pub(crate) app: TestApp,
     actors: BTreeMap<&'static str, Client>,
-    /// What the tests name: `patient`, `session`, `waiting`, `therapist`, `cursor`.
+    /// What the tests name: `patient`, `session`, `segment`, `waiting`, `therapist`, `cursor`.
     pub(crate) ids: BTreeMap<&'static str, String>,
 }
 
@@ -74,6 +74,7 @@ impl Practice {
             ("waiting", upload(&jane, &patient).await),
             ("therapist", user_id(&jane).await),
             ("cursor", format!("c{}", "f".repeat(32))),
+            ("segment", first_segment(&app).await),
             ("patient", patient.clone()),
             ("session", session),
         ]);
@@ -115,7 +116,12 @@ impl Practice {
                 "UPDATE sessions SET status = 'FAILED', error_message = 'The recogniser gave up.',
                 scheduled_start = created_at WHERE id = '{session}'"
             ),
-            "UPDATE transcript_segments SET speaker = 'A', role = 'PATIENT', confidence = 0.5".to_owned(),
+            "UPDATE transcript_segments SET speaker = 'A', role = 'PATIENT', role_confidence = 0.5, confidence = 0.5"
+                .to_owned(),
+            "INSERT INTO segment_corrections (segment_id, revision, session_id, text, corrected_by, created_at)
+                SELECT segment.id, 1, session_id, text, therapist_id, segment.created_at
+                FROM transcript_segments AS segment JOIN sessions ON sessions.id = session_id"
+                .to_owned(),
             "UPDATE auth_sessions SET user_agent = 'test'".to_owned(),
             "UPDATE extraction_runs SET warnings = '[\"Too short.\"]'".to_owned(),
             format!("UPDATE patients SET archived_at = created_at WHERE id = '{patient}'"),
@@ -235,6 +241,11 @@ async fn release(jane: &Client, session: &str) {
     let query = "mutation ($id: ID!) { releaseSummary(sessionId: $id) { userErrors { code } } }";
     let payload = jane.call(query, json!({ "id": session })).await["releaseSummary"].clone();
     assert_eq!(payload["userErrors"], json!([]));
+}
+
+async fn first_segment(app: &TestApp) -> String {
+    let first = "SELECT id::text FROM transcript_segments WHERE segment_index = 0";
+    sqlx::query_scalar(first).fetch_one(app.app.pool()).await.unwrap()
 }
 
 async fn user_id(client: &Client) -> String {
