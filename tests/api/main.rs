@@ -23,6 +23,7 @@ mod presence;
 mod processes;
 mod providers;
 mod queue;
+mod real_models;
 mod releases;
 mod schema;
 mod second_factor;

@@ -1,0 +1,201 @@
+//! Real recordings, real models, over real HTTP: `scripts/real-models` starts a server that speaks `OpenAI`'s interface
+//! and runs these. What a small language model says of a session is not held against anything but its shape.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+use crate::support::client::Client;
+use crate::support::wer::{without_speakers, word_error_rate};
+
+/// The real voices are clear; this is far above what was measured.
+const MOST_ERRORS: f64 = 0.06;
+/// Beginnings of turns are found within this, in the middle.
+const TYPICAL_OFFSET_MS: i64 = 700;
+/// No recording takes longer than this, in units of its length.
+const PATIENCE: u32 = 3;
+
+const SESSION: &str = "query ($id: ID!) { session(id: $id) {
+    status errorMessage transcriptText cost { audioSeconds promptTokens completionTokens }
+    transcription { pieces droppedSegments tracks recognisers { provider model } }
+    notes { keyTopics therapistNotes riskFlags { kind evidence { verdict } }
+        run { kind provider model warnings } } } }";
+const SEGMENTS: &str = "query ($id: ID!, $after: String) { session(id: $id) {
+    transcriptSegments(first: 100, after: $after) {
+        pageInfo { hasNextPage endCursor } nodes { startMs speaker role } } } }";
+
+#[expect(clippy::disallowed_methods, reason = "told by the script that starts the models")]
+fn told(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable}: run scripts/real-models"))
+}
+
+fn audio(name: &str) -> PathBuf {
+    Path::new(&told("REAL_MODELS_AUDIO")).join(name)
+}
+
+/// A practice whose speech is recognised, and whose notes are written, by the real models; without `notes` by the rules.
+async fn practice(notes: bool) -> (TestApp, Client, String) {
+    let url = told("REAL_MODELS_URL");
+    let mut vars = vec![
+        ("OPENAI_BASE_URL", url.as_str()),
+        ("OPENAI_API_KEY", "a-key-of-the-tests"),
+        ("OPENAI_TRANSCRIBE_MODEL", "whisper-1"),
+        ("OPENAI_NOTES_MODEL", "gpt-4o-mini"),
+        ("OPENAI_CONCURRENCY", "1"),
+        ("OPENAI_TIMEOUT_SECONDS", "1200"),
+        ("OPENAI_IDLE_TIMEOUT_SECONDS", "1200"),
+        ("OPENAI_NOTES_CONTEXT_TOKENS", "8192"),
+    ];
+    if !notes {
+        vars.extend([("AI_PROVIDERS", "openai,local"), ("OPENAI_NOTES_MODEL", "none")]);
+    }
+    let app = TestApp::with(&vars).await.with_worker();
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    (app, jane, patient)
+}
+
+/// Takes a recording through everything; the session.
+async fn process(jane: &Client, patient: &str, file: &Path, length: Duration) -> (String, Value) {
+    let payload = jane.upload(json!({ "patientId": patient }), "session", std::fs::read(file).unwrap()).await;
+    let id = payload["session"]["id"].as_str().unwrap_or_else(|| panic!("{}: {payload}", file.display()));
+    let deadline = Instant::now() + length * PATIENCE + Duration::from_mins(10);
+    loop {
+        let session = jane.call(SESSION, json!({ "id": id })).await["session"].clone();
+        if session["status"] == "PROCESSED" || session["status"] == "FAILED" {
+            return (id.to_owned(), session);
+        }
+        assert!(Instant::now() < deadline, "{}: still {}", file.display(), session["status"]);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn segments(jane: &Client, id: &str) -> Vec<Value> {
+    let (mut all, mut after) = (Vec::new(), Value::Null);
+    loop {
+        let answer = jane.call(SEGMENTS, json!({ "id": id, "after": after })).await;
+        let page = &answer["session"]["transcriptSegments"];
+        all.extend(page["nodes"].as_array().unwrap().iter().cloned());
+        if page["pageInfo"]["hasNextPage"] != true {
+            return all;
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+    }
+}
+
+/// True turns: start in milliseconds, and words.
+fn turns(name: &str) -> Vec<(i64, String)> {
+    let json: Value = serde_json::from_str(&std::fs::read_to_string(audio(name)).unwrap()).unwrap();
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds of a recording")]
+    let turn = |turn: &Value| {
+        ((turn["start"].as_f64().unwrap() * 1000.0) as i64, turn["text"].as_str().unwrap().to_owned())
+    };
+    json["turns"].as_array().unwrap().iter().map(turn).collect()
+}
+
+/// How far the beginnings of segments are from those of the turns they are nearest to: the median.
+fn typical_offset(turns: &[(i64, String)], segments: &[Value]) -> i64 {
+    let starts: Vec<i64> = segments.iter().map(|segment| segment["startMs"].as_i64().unwrap()).collect();
+    let mut offsets: Vec<i64> =
+        turns.iter().filter_map(|(turn, _)| starts.iter().map(|start| (start - turn).abs()).min()).collect();
+    offsets.sort_unstable();
+    offsets[offsets.len() / 2]
+}
+
+/// Makes a recording of another kind out of one; an argument list of ffmpeg's in between.
+fn converted(from: &Path, arguments: &str, to: &Path) {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-y", "-loglevel", "error", "-i"]).arg(from).args(arguments.split_whitespace()).arg(to);
+    assert!(command.status().unwrap().success(), "ffmpeg {arguments}");
+}
+
+#[expect(clippy::print_stdout, reason = "figures for whoever runs this")]
+fn report(name: &str, errors: f64, offset: i64, session: &Value) {
+    println!(
+        "{name:32} word errors {:5.2} %   offset {offset:4} ms   {} pieces, {} dropped   notes {}",
+        errors * 100.0,
+        session["transcription"]["pieces"],
+        session["transcription"]["droppedSegments"],
+        session["notes"]["run"]["model"],
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs scripts/real-models"]
+async fn short_recordings_of_a_browser_and_a_telephone_become_notes() {
+    let (_app, jane, patient) = practice(true).await;
+    let truth: Vec<String> =
+        turns("session_anxiety.turns.json").into_iter().take(3).map(|(_, text)| text).collect();
+    for name in ["short.m4a", "short.webm"] {
+        let (_, session) = process(&jane, &patient, &audio(name), Duration::from_secs(22)).await;
+        assert_eq!(session["status"], "PROCESSED", "{name}: {session}");
+        let heard = session["transcriptText"].as_str().unwrap();
+        let errors = word_error_rate(&truth.join(" "), heard);
+        report(name, errors, 0, &session);
+        assert!(errors < MOST_ERRORS, "{name}: {heard}");
+        assert_eq!(session["notes"]["run"]["kind"], "MODEL");
+        assert!(session["cost"]["promptTokens"].as_i64().unwrap() > 0);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs scripts/real-models"]
+async fn every_recording_in_every_container_is_recognised() {
+    const CONTAINERS: [(&str, &str); 9] = [
+        ("mp3", "-c:a libmp3lame -q:a 6"),
+        ("m4a", "-c:a aac -b:a 64k"),
+        ("fragmented.mp4", "-c:a aac -b:a 64k -movflags frag_keyframe+empty_moov -f mp4"),
+        ("wav", "-c:a pcm_s16le -ar 16000"),
+        ("phone.wav", "-c:a pcm_s16le -ar 8000"),
+        ("flac", "-c:a flac -ar 48000"),
+        ("vorbis.ogg", "-c:a libvorbis -q:a 2"),
+        ("opus.ogg", "-c:a libopus -b:a 24k"),
+        ("webm", "-c:a libopus -b:a 24k"),
+    ];
+    let (_app, jane, patient) = practice(false).await;
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["session_anxiety", "session_risk"] {
+        let truth = std::fs::read_to_string(audio(&format!("{name}.txt"))).unwrap();
+        let turns = turns(&format!("{name}.turns.json"));
+        for (extension, arguments) in CONTAINERS {
+            let file = folder.path().join(format!("{name}.{extension}"));
+            converted(&audio(&format!("{name}.mp3")), arguments, &file);
+            let (id, session) = process(&jane, &patient, &file, Duration::from_mins(5)).await;
+            assert_eq!(session["status"], "PROCESSED", "{name}.{extension}: {session}");
+            let errors =
+                word_error_rate(&without_speakers(&truth), session["transcriptText"].as_str().unwrap());
+            let offset = typical_offset(&turns, &segments(&jane, &id).await);
+            report(&format!("{name}.{extension}"), errors, offset, &session);
+            assert!(errors < MOST_ERRORS && offset < TYPICAL_OFFSET_MS, "{name}.{extension}");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs scripts/real-models"]
+async fn half_an_hour_and_an_hour_and_a_half_become_notes() {
+    let (_app, jane, patient) = practice(true).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (half, long) = (audio("session_long.mp3"), folder.path().join("long.mp3"));
+    let list = folder.path().join("list.txt");
+    std::fs::write(&list, format!("file '{0}'\nfile '{0}'\nfile '{0}'\n", half.display())).unwrap();
+    let mut command = Command::new("ffmpeg");
+    command.args(["-y", "-loglevel", "error", "-f", "concat", "-safe", "0", "-i"]).arg(list);
+    assert!(command.args(["-c", "copy"]).arg(&long).status().unwrap().success());
+    let truth = without_speakers(&std::fs::read_to_string(audio("session_long.txt")).unwrap());
+    let turns = turns("session_long.turns.json");
+    for (file, times) in [(&half, 1), (&long, 3)] {
+        let started = Instant::now();
+        let (id, session) = process(&jane, &patient, file, Duration::from_mins(32) * times).await;
+        assert_eq!(session["status"], "PROCESSED", "{session}");
+        let truth = vec![truth.as_str(); times as usize].join(" ");
+        let errors = word_error_rate(&truth, session["transcriptText"].as_str().unwrap());
+        let offset = typical_offset(&turns, &segments(&jane, &id).await);
+        report(&format!("{} min in {:?}", 32 * times, started.elapsed()), errors, offset, &session);
+        assert!(errors < MOST_ERRORS && offset < TYPICAL_OFFSET_MS);
+        assert_eq!(session["notes"]["run"]["kind"], "MODEL");
+    }
+}
