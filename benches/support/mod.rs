@@ -1,6 +1,8 @@
 //! What the benchmarks of the whole server stand on: the program as it is run, a practice in it, a provider that takes a
 //! fixed time to answer, and what the system says of the process.
 
+#![expect(dead_code, reason = "each benchmark uses its part of it")]
+
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
