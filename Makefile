@@ -6,10 +6,10 @@ MODEL  := $(MODELS)/ggml-tiny.en.bin
 PAGE   := web/dist/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test security run setup model web lint docs schema
+.PHONY: help demo test security real-models run setup model web lint docs schema
 
 help: ## Lists the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: setup $(PAGE) ## Takes a sample recording through the whole pipeline, and stays up as a server.
 	exec env MODELS_DIR="$${MODELS_DIR:-$(MODELS)}" cargo run -- demo
@@ -20,6 +20,9 @@ test: setup $(PAGE) $(MODEL) ## Runs all the tests.
 
 security: setup ## Runs the tests that measure: what the time of an answer gives away.
 	cargo test --test api -- --ignored --test-threads=1 --nocapture timing::
+
+real-models: setup ## Runs recordings through real models behind a real server, where ../shared has them (all=1: every one).
+	scripts/real-models $(if $(all),all)
 
 run: $(PAGE) ## Runs the server with its worker, in release mode.
 	exec env MODELS_DIR="$${MODELS_DIR:-$(MODELS)}" cargo run --release -- serve

@@ -8,7 +8,7 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr,
-    EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder,
+    EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use crate::ai::Provider;
 use crate::entity::session::{self, Model};
 use crate::entity::{transcript_piece, transcript_segment};
 use crate::error::Result;
-use crate::transcript::{self, Heard, Piece, Utterance, invented};
+use crate::transcript::{self, Heard, Piece, Utterance, invented, roles};
 
 /// A piece of the recording as recognised; times count from the start of the recording.
 #[derive(Clone, Debug)]
@@ -72,7 +72,29 @@ pub(super) async fn keep(
 /// Adds to the transcript what was held back for pieces that might have followed: there are none.
 pub(super) async fn complete(txn: &DatabaseTransaction, session: &Model, now: DateTime<Utc>) -> Result<()> {
     let pieces = of_session(session.id).all(txn).await?;
-    grow(txn, session, &pieces, true, now).await
+    grow(txn, session, &pieces, true, now).await?;
+    tell_roles(txn, session).await
+}
+
+/// Writes down whose voices the speakers are, where what they say tells.
+async fn tell_roles(txn: &DatabaseTransaction, session: &Model) -> Result<()> {
+    let of_session = transcript_segment::Column::SessionId.eq(session.id);
+    let segments = transcript_segment::Entity::find()
+        .filter(of_session.clone())
+        .order_by_asc(transcript_segment::Column::SegmentIndex)
+        .all(txn)
+        .await?;
+    let lines = segments.iter().filter_map(|line| Some((line.speaker.as_deref()?, line.text.as_str())));
+    for (speaker, (role, confidence)) in roles::assign(lines) {
+        transcript_segment::Entity::update_many()
+            .col_expr(transcript_segment::Column::Role, Expr::value(role))
+            .col_expr(transcript_segment::Column::RoleConfidence, Expr::value(confidence))
+            .filter(of_session.clone())
+            .filter(transcript_segment::Column::Speaker.eq(speaker))
+            .exec(txn)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Takes over what one of these providers recognised before in another session of the therapist with the same recording.

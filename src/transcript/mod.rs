@@ -6,6 +6,7 @@
 
 pub mod invented;
 pub mod merge;
+pub mod roles;
 
 use serde::{Deserialize, Serialize};
 

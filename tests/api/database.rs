@@ -63,6 +63,41 @@ async fn every_migration_can_be_reverted_and_made_again() {
 }
 
 #[tokio::test]
+async fn a_transcript_of_the_time_before_pieces_were_kept_as_heard_stays_and_can_go_back() {
+    let database = migrated().await;
+    let status = database.migration_status().await.unwrap();
+    let newer = status.iter().skip_while(|(name, _)| name != "m17_heard_pieces").count();
+    database.migrate_down(u32::try_from(newer).unwrap()).await.unwrap();
+    let old = format!(
+        "INSERT INTO users (id, email, hashed_password, full_name, role, created_at, updated_at)
+            VALUES ('{USER}', 'jane@example.com', 'x', 'Jane', 'THERAPIST', now(), now());
+        INSERT INTO patients (id, therapist_id, name, created_at, updated_at)
+            VALUES ('{PATIENT}', '{USER}', 'Noah', now(), now());
+        INSERT INTO sessions (id, patient_id, therapist_id, attendance, session_date, status, audio_key, created_at, updated_at)
+            VALUES ('{SESSION}', '{PATIENT}', '{USER}', 'COMPLETED', current_date, 'PROCESSED', 'key', now(), now());
+        INSERT INTO transcript_pieces
+            (session_id, piece_index, start_ms, end_ms, provider, model, audio_ms, work_ms, created_at, updated_at)
+            SELECT '{SESSION}', n, n * 1000, n * 1000 + 1000, 'local', 'tiny.en', 1000, 1, now(), now()
+            FROM generate_series(0, 2) AS n;
+        INSERT INTO transcript_segments
+            (id, session_id, piece_index, segment_index, start_ms, end_ms, text, created_at, updated_at)
+            SELECT gen_random_uuid(), '{SESSION}', n / 2, n, n * 500, n * 500 + 400, 'Words ' || n, now(), now()
+            FROM generate_series(0, 3) AS n;"
+    );
+    sqlx::raw_sql(AssertSqlSafe(old)).execute(database.pool()).await.unwrap();
+    database.migrate().await.unwrap();
+    let heard = "SELECT string_agg(segment ->> 'text', ' ' ORDER BY start_ms) FROM transcript_pieces
+        CROSS JOIN jsonb_array_elements(segments) AS segment";
+    let text: String = sqlx::query_scalar(heard).fetch_one(database.pool()).await.unwrap();
+    assert_eq!(text, "Words 0 Words 1 Words 2 Words 3");
+    database.migrate_down(u32::try_from(newer).unwrap()).await.unwrap();
+    let places = "SELECT string_agg(piece_index::text, ' ' ORDER BY segment_index) FROM transcript_segments";
+    let places: String = sqlx::query_scalar(places).fetch_one(database.pool()).await.unwrap();
+    assert_eq!(places, "0 0 1 1");
+    database.migrate().await.unwrap();
+}
+
+#[tokio::test]
 async fn migrations_are_reverted_one_by_one_from_the_last() {
     let database = migrated().await;
     database.migrate_down(1).await.unwrap();
