@@ -299,7 +299,7 @@ impl Config {
             },
             worker: WorkerConfig {
                 concurrency: vars.parse("WORKER_CONCURRENCY", "2", "a whole number of at least 1")?,
-                lease: vars.seconds("JOB_LEASE_SECONDS", "5")?,
+                lease: vars.seconds("JOB_LEASE_SECONDS", "3")?,
                 piece: vars.get("PIECE_SECONDS").map(|_| vars.seconds("PIECE_SECONDS", "")).transpose()?,
                 backoff: Duration::from_secs(5),
             },

@@ -103,6 +103,9 @@ pub enum Error {
     /// Something we depend on is away for the moment.
     #[error("The service is busy or restarting. Try again in a moment.")]
     Unavailable,
+    /// A job's work is no longer wanted, or went to another worker: nothing may be written any more. Only workers meet it.
+    #[error("the work has moved on")]
+    MovedOn,
     /// A fault of ours: logged, never shown.
     #[error("internal error")]
     Internal(#[source] anyhow::Error),

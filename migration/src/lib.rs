@@ -59,6 +59,7 @@ mod m15_audit_chain;
 mod m16_summary_releases;
 mod m17_heard_pieces;
 mod m21_corrections;
+mod m23_queue_indexes;
 
 /// Applies and reverts the changes, in order.
 pub struct Migrator;
@@ -85,6 +86,7 @@ impl MigratorTrait for Migrator {
             Box::new(m16_summary_releases::Change),
             Box::new(m17_heard_pieces::Change),
             Box::new(m21_corrections::Change),
+            Box::new(m23_queue_indexes::Change),
         ]
     }
 }

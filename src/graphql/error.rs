@@ -51,7 +51,7 @@ impl From<ApiError> for async_graphql::Error {
             Error::NotFound(_) => ("NOT_FOUND", false),
             Error::RateLimited(_) => ("RATE_LIMITED", true),
             Error::Unavailable => ("UNAVAILABLE", true),
-            Error::Internal(_) => ("INTERNAL", false),
+            Error::Internal(_) | Error::MovedOn => ("INTERNAL", false),
         };
         if let Error::Internal(cause) = &*error {
             tracing::error!(error = ?cause, "a request met an internal error");

@@ -19,6 +19,7 @@ mod log_ins;
 mod node;
 mod notes;
 mod patient;
+mod queue;
 mod release;
 mod roots;
 mod second_factor;
@@ -42,6 +43,7 @@ pub struct Query(
     patient::PatientQuery,
     session::SessionQuery,
     audit::AuditQuery,
+    queue::QueueQuery,
 );
 
 /// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.

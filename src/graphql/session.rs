@@ -19,6 +19,7 @@ use crate::error::{Error, UserError};
 use crate::events::Event;
 use crate::page::PageArgs;
 use crate::sessions::SessionFilter;
+use crate::sessions::pipeline::Wish;
 use crate::sessions::upload::{Interrupted, NewRecording};
 
 /// A therapy session: the appointment, its recording, and how far that is processed.
@@ -319,30 +320,70 @@ impl SessionMutation {
         SessionPayload::new(ctx.app().uploads.upload(ctx.actor(), ctx.origin(), new, chunks).await)
     }
 
-    /// Processes a FAILED session again; what was recognised before is kept, and not paid for twice. For its therapist.
-    /// Codes: NOT_FOUND, INVALID_STATE.
+    /// Processes a FAILED session again, also one that was cancelled; what was recognised before is kept, and not paid
+    /// for twice. For its therapist. Codes: NOT_FOUND, INVALID_STATE, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS.
     async fn retry_session(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which session.")] session_id: ID,
+        #[graphql(
+            desc = "Makes the request safe to send again: for 24 hours the same key gives the same session, as it is then."
+        )]
+        idempotency_key: Option<String>,
     ) -> ApiResult<SessionPayload> {
-        ctx.actor().therapist_id()?;
-        let Some(id) = uuid(&session_id) else { return SessionPayload::new(Err(no_such_session())) };
-        SessionPayload::new(ctx.app().pipeline.retry(ctx.actor(), ctx.origin(), id).await)
+        let Some(wish) = wish(ctx, &session_id, idempotency_key.as_deref())? else {
+            return SessionPayload::new(Err(no_such_session()));
+        };
+        SessionPayload::new(ctx.app().pipeline.retry(wish).await)
     }
 
     /// Writes the notes of a transcribed session again. An unchanged transcript read by an unchanged extractor gives the
-    /// notes there are, unless `force` is set. For its therapist. Codes: NOT_FOUND, INVALID_STATE.
+    /// notes there are, unless `force` is set. For its therapist. Codes: NOT_FOUND, INVALID_STATE,
+    /// IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS.
     async fn extract_notes(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which session.")] session_id: ID,
         #[graphql(desc = "Pay again even if nothing has changed.", default)] force: bool,
+        #[graphql(
+            desc = "Makes the request safe to send again: for 24 hours the same key and `force` give the same session, as it is then."
+        )]
+        idempotency_key: Option<String>,
     ) -> ApiResult<SessionPayload> {
-        ctx.actor().therapist_id()?;
-        let Some(id) = uuid(&session_id) else { return SessionPayload::new(Err(no_such_session())) };
-        SessionPayload::new(ctx.app().pipeline.extract_again(ctx.actor(), ctx.origin(), id, force).await)
+        let Some(wish) = wish(ctx, &session_id, idempotency_key.as_deref())? else {
+            return SessionPayload::new(Err(no_such_session()));
+        };
+        SessionPayload::new(ctx.app().pipeline.extract_again(wish, force).await)
     }
+
+    /// Stops the processing of a session, whoever works on it: it becomes FAILED at once, and no further call to a
+    /// provider is made. What was done so far is kept: `retrySession` goes on from there. For its therapist.
+    /// Codes: NOT_FOUND, INVALID_STATE, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS.
+    async fn cancel_processing(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which session.")] session_id: ID,
+        #[graphql(
+            desc = "Makes the request safe to send again: for 24 hours the same key gives the same session, as it is then."
+        )]
+        idempotency_key: Option<String>,
+    ) -> ApiResult<SessionPayload> {
+        let Some(wish) = wish(ctx, &session_id, idempotency_key.as_deref())? else {
+            return SessionPayload::new(Err(no_such_session()));
+        };
+        SessionPayload::new(ctx.app().pipeline.cancel(wish).await)
+    }
+}
+
+/// What a therapist asks of a session's processing; `None` if the id is none of ours.
+fn wish<'a>(
+    ctx: &'a Context<'_>,
+    session_id: &ID,
+    idempotency_key: Option<&'a str>,
+) -> ApiResult<Option<Wish<'a>>> {
+    ctx.actor().therapist_id()?;
+    let wish = |session_id| Wish { actor: ctx.actor(), origin: ctx.origin(), session_id, idempotency_key };
+    Ok(uuid(session_id).map(wish))
 }
 
 pub(super) fn no_such_session() -> Error {

@@ -11,8 +11,13 @@ use uuid::Uuid;
 use super::context::{Asker, asker, uuid};
 use super::error::{ApiError, ApiResult};
 use super::session::Session;
+use super::transcript::TranscriptSegment;
+use crate::audit;
 use crate::entity::session::{Model, Status};
 use crate::error::Error;
+
+/// Utterances that are read at a time.
+const BATCH: u64 = 100;
 
 /// What can be watched. Streams come over WebSocket (`graphql-transport-ws`) and SSE.
 #[derive(Description)]
@@ -71,6 +76,58 @@ impl Subscription {
             }
         })
     }
+
+    /// The transcript of a session as it grows: every utterance once and in order, first those that are there. Ends when
+    /// the transcript is complete, or processing has FAILED. For the session's therapist. Audited once.
+    async fn transcript_segment_added(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which session.")] session_id: ID,
+    ) -> Result<impl Stream<Item = ApiResult<TranscriptSegment>>, ApiError> {
+        let asker = asker(ctx).clone();
+        asker.actor().therapist_id()?;
+        let id = uuid(&session_id).ok_or(Error::NotFound("session"))?;
+        let mut news = asker.app().feed.join(id);
+        let mut current = session(&asker, id).await?;
+        Ok(try_stream! {
+            let mut last = None;
+            loop {
+                // Read before the rows: of a transcript that was complete then, they are all there is.
+                let complete = !may_grow(current.status);
+                loop {
+                    let rows = asker.app().sessions.transcript_page(&current, BATCH, last).await?;
+                    let is_end = (rows.len() as u64) < BATCH;
+                    if last.is_none() && !rows.is_empty() {
+                        witness_transcript(&asker, &current).await?;
+                    }
+                    for row in rows {
+                        last = Some(row.segment.segment_index);
+                        yield TranscriptSegment(row);
+                    }
+                    if is_end {
+                        break;
+                    }
+                    session(&asker, id).await?;
+                }
+                if complete || news.next().await?.is_none() {
+                    return;
+                }
+                current = session(&asker, id).await?;
+            }
+        })
+    }
+}
+
+/// Says in the audit trail that a transcript is being read: before the first utterance leaves.
+async fn witness_transcript(asker: &Asker, session: &Model) -> Result<(), ApiError> {
+    let event = audit::Event {
+        action: "session.read_transcript",
+        subject_type: "session",
+        subject_id: Some(session.id),
+        patient_id: Some(session.patient_id),
+        ..Default::default()
+    };
+    Ok(audit::record(&asker.app().db, asker.witness(), event).await?)
 }
 
 /// The session, if the asker is still welcome, and may still see it.
@@ -86,4 +143,9 @@ fn ended(status: Option<Status>) -> bool {
 
 fn in_progress(status: Option<Status>) -> bool {
     status.is_some_and(|status| !status.is_terminal())
+}
+
+/// Whether utterances may still come: also into a session without a recording, for one may be attached.
+fn may_grow(status: Option<Status>) -> bool {
+    status.is_none_or(|status| matches!(status, Status::Uploading | Status::Transcribing))
 }

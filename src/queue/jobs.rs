@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use super::Job;
 
+/// Every kind of job there is.
+pub const KINDS: [&str; 3] = [TranscribeSession::KIND, ExtractNotes::KIND, PurgeExpired::KIND];
+
 /// Recognise the speech of a session's recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TranscribeSession {

@@ -4,11 +4,19 @@
 //! counts the attempt, so that a job that kills its worker is counted too. Jobs of a worker that has been silent
 //! for longer than the lease go back to the queue. Every later write of a worker is fenced: it must still hold
 //! the job, in the very attempt it claimed.
+//!
+//! Whoever locks both a session and a job locks the session first.
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseBackend, Statement};
 use sqlx::PgPool;
+
+use crate::error::{Error, Result};
+
+/// A transaction that holds a job and says nothing for so long is ended by the database: its worker was stopped in
+/// the middle, and nobody could take the job over as long as its row is locked.
+const LONGEST_SILENCE: Duration = Duration::from_secs(3);
 
 /// A claimed job: proof of being allowed to work on it.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -34,8 +42,10 @@ pub enum Outcome {
     Retry(Duration),
     /// It ends without success.
     Dead(String),
-    /// It goes back as if it had not been claimed: this process is stopping.
+    /// It goes back as if it had not been claimed: this process is stopping, or was cut off from the database.
     GivenBack,
+    /// Nothing is left to do: what it was asked for is done, or no longer wanted.
+    MovedOn,
 }
 
 impl Lease {
@@ -55,16 +65,15 @@ impl Lease {
     /// Makes sure, inside a transaction, that the job is still ours until the transaction ends.
     ///
     /// # Errors
-    /// [`DbErr::RecordNotFound`] when it went to somebody else: nothing may be written then.
-    pub async fn hold(&self, txn: &impl ConnectionTrait) -> Result<(), DbErr> {
-        let query = "SELECT 1 FROM apalis.jobs
+    /// [`Error::MovedOn`] when it was ended, or went to somebody else: nothing may be written then.
+    pub async fn hold(&self, txn: &impl ConnectionTrait) -> Result<()> {
+        let query = "SELECT set_config('idle_in_transaction_session_timeout', $4, true) FROM apalis.jobs
             WHERE id = $1 AND lock_by = $2 AND attempts = $3 AND status = 'Running' FOR SHARE";
-        let values = [self.id.clone().into(), self.lock_by.clone().into(), self.attempts.into()];
+        let silence = LONGEST_SILENCE.as_millis().to_string();
+        let values =
+            [self.id.clone().into(), self.lock_by.clone().into(), self.attempts.into(), silence.into()];
         let statement = Statement::from_sql_and_values(DatabaseBackend::Postgres, query, values);
-        match txn.query_one_raw(statement).await? {
-            Some(_) => Ok(()),
-            None => Err(DbErr::RecordNotFound("the lease on this job is lost".into())),
-        }
+        txn.query_one_raw(statement).await?.map(drop).ok_or(Error::MovedOn)
     }
 
     /// Puts down what became of the job; does nothing, and says so, when it is no longer ours.
@@ -73,7 +82,7 @@ impl Lease {
     /// When the database does not answer: try again, for the job stays with its worker as long as that lives.
     pub async fn finish(&self, pool: &PgPool, outcome: &Outcome) -> Result<bool, sqlx::Error> {
         let (status, delay, taken_back, reason) = match outcome {
-            Outcome::Done => ("Done", Duration::ZERO, 0, None),
+            Outcome::Done | Outcome::MovedOn => ("Done", Duration::ZERO, 0, None),
             Outcome::Retry(delay) => ("Pending", *delay, 0, None),
             Outcome::Dead(reason) => ("Killed", Duration::ZERO, 0, Some(reason.as_str())),
             Outcome::GivenBack => ("Pending", Duration::ZERO, 1, None),
@@ -134,6 +143,38 @@ pub async fn heartbeat(pool: &PgPool, worker: &str, lease: Duration) -> Result<u
     Ok(orphans.rows_affected())
 }
 
+/// A job in one attempt, as its id and the number of the attempt.
+pub type Attempt = (String, i32);
+
+/// What a worker holds, as the database sees it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn held(pool: &PgPool, worker: &str) -> Result<Vec<Attempt>, sqlx::Error> {
+    sqlx::query_as("SELECT id, attempts FROM apalis.jobs WHERE lock_by = $1 AND status = 'Running'")
+        .bind(worker)
+        .fetch_all(pool)
+        .await
+}
+
+/// Gives a job back that a worker holds and does not know of, because the answer to its claim was lost. Says whether
+/// it was still there to give.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn give_back(pool: &PgPool, worker: &str, (id, attempt): &Attempt) -> Result<bool, sqlx::Error> {
+    let given = sqlx::query(
+        "UPDATE apalis.jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL, attempts = attempts - 1
+         WHERE id = $1 AND lock_by = $2 AND attempts = $3 AND status = 'Running'",
+    )
+    .bind(id)
+    .bind(worker)
+    .bind(attempt)
+    .execute(pool)
+    .await?;
+    Ok(given.rows_affected() == 1)
+}
+
 /// Claims the next job of a kind, if there is one that is due.
 ///
 /// # Errors
@@ -163,8 +204,12 @@ pub async fn sign_off(pool: &PgPool, worker: &str) -> Result<(), sqlx::Error> {
     .bind(worker)
     .execute(pool)
     .await?;
-    sqlx::query("DELETE FROM apalis.workers WHERE id = $1").bind(worker).execute(pool).await?;
-    Ok(())
+    let gone = sqlx::query("DELETE FROM apalis.workers WHERE id = $1").bind(worker).execute(pool).await;
+    match gone {
+        // A claim that nobody waits for any more has just arrived: the worker stays until its lease has run out.
+        Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => Ok(()),
+        gone => gone.map(drop),
+    }
 }
 
 /// What waits and works, for `/health` and `/metrics`.

@@ -7,6 +7,7 @@
 
 pub mod jobs;
 pub mod lease;
+pub mod status;
 
 use std::time::Duration;
 
@@ -48,4 +49,19 @@ pub async fn enqueue<J: Job>(db: &impl ConnectionTrait, job: &J) -> Result<(), D
     ];
     db.execute_raw(Statement::from_sql_and_values(DatabaseBackend::Postgres, insert, values)).await?;
     Ok(())
+}
+
+/// Ends a job that is no longer wanted, in the transaction that ends the need; whoever works on it loses it. The caller
+/// holds the row that the job is about. Says whether there was one to end.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn withdraw<J: Job>(db: &impl ConnectionTrait, job: &J) -> Result<bool, DbErr> {
+    let update = "UPDATE apalis.jobs
+        SET status = 'Done', lock_by = NULL, lock_at = NULL, done_at = now(), last_result = to_jsonb('withdrawn'::text)
+        WHERE job_type = $1 AND idempotency_key = $2 AND status IN ('Pending', 'Queued', 'Running', 'Failed')";
+    let values = [J::KIND.into(), job.key().into()];
+    let ended =
+        db.execute_raw(Statement::from_sql_and_values(DatabaseBackend::Postgres, update, values)).await?;
+    Ok(ended.rows_affected() == 1)
 }

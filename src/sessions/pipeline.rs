@@ -19,6 +19,7 @@ use crate::entity::session::{self, Column, Entity, Model, Status};
 use crate::error::{Code, Error, Result, UserError};
 use crate::events::{self, Notifier};
 use crate::failpoint;
+use crate::idempotency::{self, Asked, Claim};
 use crate::queue::jobs::{ExtractNotes, TranscribeSession};
 use crate::queue::{self, Lease};
 
@@ -31,6 +32,38 @@ pub struct Pipeline {
     db: DatabaseConnection,
     clock: Arc<dyn Clock>,
     notifier: Notifier,
+}
+
+/// What a session says whose processing was cancelled.
+const CANCELLED: &str = "Processing was cancelled. Retry it to go on; what was done so far is kept.";
+
+/// What somebody asks of a session's processing.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// Who.
+    pub actor: &'a Actor,
+    /// From where.
+    pub origin: &'a Origin,
+    /// Of which session.
+    pub session_id: Uuid,
+    /// Makes it safe to ask again.
+    pub idempotency_key: Option<&'a str>,
+}
+
+/// What a wish leads to.
+enum Granted {
+    /// It was fulfilled before: the session as it is now.
+    Before(Model),
+    /// The session is locked: fulfil it.
+    Now(Grant),
+}
+
+/// A wish about to be fulfilled.
+struct Grant {
+    txn: DatabaseTransaction,
+    session: Model,
+    /// The key, and the condensed input.
+    claim: Option<(Claim, String)>,
 }
 
 /// A worker at work on a session, in one attempt of one job.
@@ -72,7 +105,7 @@ impl Pipeline {
     /// UPLOADING → TRANSCRIBING. A session that is being transcribed already (by an attempt that died) stays so.
     ///
     /// # Errors
-    /// Only faults; a lost lease is one.
+    /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
     pub async fn begin_transcription(&self, work: Work<'_>) -> Result<Option<Model>> {
         self.begin(work, Status::Uploading, Status::Transcribing).await
     }
@@ -80,7 +113,7 @@ impl Pipeline {
     /// `TRANSCRIBED` → `EXTRACTING_NOTES`. A session whose notes are being written already stays so.
     ///
     /// # Errors
-    /// Only faults; a lost lease is one.
+    /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
     pub async fn begin_extraction(&self, work: Work<'_>) -> Result<Option<Model>> {
         self.begin(work, Status::Transcribed, Status::ExtractingNotes).await
     }
@@ -88,7 +121,7 @@ impl Pipeline {
     /// Tells how far the present stage is, in percent.
     ///
     /// # Errors
-    /// Only faults; a lost lease is one.
+    /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
     pub async fn report(&self, work: Work<'_>, stage: Status, percent: i32) -> Result<()> {
         let txn = self.db.begin().await?;
         let session = self.locked(&txn, work, &[stage]).await?;
@@ -101,7 +134,7 @@ impl Pipeline {
     /// Takes over what was recognised of the same recording before, where there is something; else does nothing.
     ///
     /// # Errors
-    /// Only faults; a lost lease is one.
+    /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
     pub async fn reuse_pieces(&self, work: Work<'_>, providers: &[Provider]) -> Result<()> {
         let txn = self.db.begin().await?;
         let session = self.locked(&txn, work, &[Status::Transcribing]).await?;
@@ -114,7 +147,7 @@ impl Pipeline {
     /// Keeps a recognised piece, and adds to the transcript what it settles.
     ///
     /// # Errors
-    /// Only faults; a lost lease is one.
+    /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
     pub async fn keep_piece(&self, work: Work<'_>, piece: RecognisedPiece) -> Result<()> {
         let txn = self.db.begin().await?;
         let session = self.locked(&txn, work, &[Status::Transcribing]).await?;
@@ -128,7 +161,7 @@ impl Pipeline {
     /// enqueued.
     ///
     /// # Errors
-    /// Only faults; a lost lease is one.
+    /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
     pub async fn finish_transcription(&self, work: Work<'_>) -> Result<()> {
         let txn = self.db.begin().await?;
         let session = self.locked(&txn, work, &[Status::Transcribing]).await?;
@@ -150,7 +183,7 @@ impl Pipeline {
     /// `EXTRACTING_NOTES` → `PROCESSED`, with the run the notes come from; `run` may be an earlier one that is read again.
     ///
     /// # Errors
-    /// Only faults; a lost lease is one.
+    /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
     pub async fn finish_extraction(&self, work: Work<'_>, run: NotesRun) -> Result<()> {
         let txn = self.db.begin().await?;
         let session = self.locked(&txn, work, &[Status::ExtractingNotes]).await?;
@@ -172,11 +205,11 @@ impl Pipeline {
     /// Any running stage → FAILED, with a message for the therapist. A session that has ended meanwhile is left alone.
     ///
     /// # Errors
-    /// Only faults; a lost lease is one.
+    /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
     pub async fn fail(&self, work: Work<'_>, message: &str) -> Result<()> {
         let txn = self.db.begin().await?;
-        work.lease.hold(&txn).await?;
         let Some(session) = find_locked(&txn, work.session_id).await? else { return Ok(()) };
+        work.lease.hold(&txn).await?;
         let running = session.status.is_some_and(|status| status.may_become(Status::Failed).is_ok());
         if !running || session.generation != work.generation {
             return Ok(());
@@ -194,41 +227,94 @@ impl Pipeline {
     /// FAILED → UPLOADING, or → TRANSCRIBED when the transcript is complete: what was paid for is kept.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `INVALID_STATE`.
-    pub async fn retry(&self, actor: &Actor, origin: &Origin, id: Uuid) -> Result<Model> {
-        let (txn, session) = self.locked_for(actor, id).await?;
+    /// `NOT_FOUND`, `INVALID_STATE`, `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_IN_PROGRESS`.
+    pub async fn retry(&self, wish: Wish<'_>) -> Result<Model> {
+        let Grant { txn, session, claim } = match self.grant(wish, "retrySession", "").await? {
+            Granted::Before(session) => return Ok(session),
+            Granted::Now(grant) => grant,
+        };
         if session.status != Some(Status::Failed) {
-            let message = "Only a session whose processing FAILED can be retried.";
-            return Err(UserError::new(Code::InvalidState, message).on("sessionId").into());
+            return Err(invalid_state("Only a session whose processing FAILED can be retried."));
         }
         let transcribed = session.risk_screen.is_some();
         let to = if transcribed { Status::Transcribed } else { Status::Uploading };
         let session = self.restart(&txn, session, to, false).await?;
-        self.witness(&txn, (actor, origin), &session, "session.retry").await?;
-        self.commit(txn).await?;
-        Ok(session)
+        self.fulfil(Grant { txn, session, claim }, wish, "session.retry").await
     }
 
     /// PROCESSED → TRANSCRIBED: the notes are written again. Without `force`, an unchanged transcript read by an
     /// unchanged extractor gives the run there is.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `INVALID_STATE`.
-    pub async fn extract_again(
-        &self,
-        actor: &Actor,
-        origin: &Origin,
-        id: Uuid,
-        force: bool,
-    ) -> Result<Model> {
-        let (txn, session) = self.locked_for(actor, id).await?;
+    /// `NOT_FOUND`, `INVALID_STATE`, `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_IN_PROGRESS`.
+    pub async fn extract_again(&self, wish: Wish<'_>, force: bool) -> Result<Model> {
+        let input = if force { "force" } else { "" };
+        let Grant { txn, session, claim } = match self.grant(wish, "extractNotes", input).await? {
+            Granted::Before(session) => return Ok(session),
+            Granted::Now(grant) => grant,
+        };
         if session.risk_screen.is_none() || !session.status.is_some_and(Status::is_terminal) {
-            let message =
-                "Notes can be extracted again once the transcript is complete and nothing is running.";
-            return Err(UserError::new(Code::InvalidState, message).on("sessionId").into());
+            return Err(invalid_state(
+                "Notes can be extracted again once the transcript is complete and nothing is running.",
+            ));
         }
         let session = self.restart(&txn, session, Status::Transcribed, force).await?;
-        self.witness(&txn, (actor, origin), &session, "session.extract_notes").await?;
+        self.fulfil(Grant { txn, session, claim }, wish, "session.extract_notes").await
+    }
+
+    /// Any running stage → FAILED. Its job ends in the same transaction, and the generation is raised, so that whoever
+    /// works on it has nothing to write any more, and stops.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID_STATE`, `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_IN_PROGRESS`.
+    pub async fn cancel(&self, wish: Wish<'_>) -> Result<Model> {
+        let Grant { txn, session, claim } = match self.grant(wish, "cancelProcessing", "").await? {
+            Granted::Before(session) => return Ok(session),
+            Granted::Now(grant) => grant,
+        };
+        if session.status.is_none_or(Status::is_terminal) {
+            return Err(invalid_state("Only a session that is being processed can be cancelled."));
+        }
+        let (session_id, generation) = (session.id, session.generation);
+        queue::withdraw(&txn, &TranscribeSession { session_id, generation }).await?;
+        queue::withdraw(&txn, &ExtractNotes { session_id, generation, force: false }).await?;
+        let session = self
+            .write(&txn, session, |session| {
+                session.status = Some(Status::Failed);
+                session.generation += 1;
+                session.error_message = Some(CANCELLED.to_owned());
+            })
+            .await?;
+        self.fulfil(Grant { txn, session, claim }, wish, "session.cancel_processing").await
+    }
+
+    /// Locks the session, unless the same was asked for before with the same key.
+    async fn grant(&self, wish: Wish<'_>, operation: &'static str, input: &str) -> Result<Granted> {
+        let therapist_id = wish.actor.therapist_id()?;
+        let hash = idempotency::input_hash(&[&wish.session_id.to_string(), input]);
+        let txn = self.db.begin().await?;
+        let asked = match wish.idempotency_key {
+            None => None,
+            Some(key) => Some(idempotency::ask(&txn, therapist_id, operation, key, self.clock.now()).await?),
+        };
+        let claim = match asked {
+            None => None,
+            Some(Asked::Claimed(claim)) => Some((claim, hash)),
+            Some(Asked::Done(done)) => {
+                let session = locked_for(&txn, wish.actor, done.replay(&hash)?).await?;
+                return Ok(Granted::Before(session));
+            }
+        };
+        let session = locked_for(&txn, wish.actor, wish.session_id).await?;
+        Ok(Granted::Now(Grant { txn, session, claim }))
+    }
+
+    async fn fulfil(&self, grant: Grant, wish: Wish<'_>, action: &'static str) -> Result<Model> {
+        let Grant { txn, session, claim } = grant;
+        self.witness(&txn, (wish.actor, wish.origin), &session, action).await?;
+        if let Some((claim, hash)) = claim {
+            idempotency::complete(&txn, &claim, &hash, session.id, self.clock.now()).await?;
+        }
         self.commit(txn).await?;
         Ok(session)
     }
@@ -259,8 +345,8 @@ impl Pipeline {
 
     async fn begin(&self, work: Work<'_>, from: Status, to: Status) -> Result<Option<Model>> {
         let txn = self.db.begin().await?;
-        work.lease.hold(&txn).await?;
         let session = find_locked(&txn, work.session_id).await?.filter(|s| s.generation == work.generation);
+        work.lease.hold(&txn).await?;
         let session = match session {
             Some(session) if session.status == Some(from) => {
                 let begun = self.write(&txn, session, |session| {
@@ -278,21 +364,13 @@ impl Pipeline {
 
     /// The session, locked, if the job is still ours and the session is where the job left it.
     async fn locked(&self, txn: &DatabaseTransaction, work: Work<'_>, stages: &[Status]) -> Result<Model> {
-        work.lease.hold(txn).await?;
         let session = find_locked(txn, work.session_id).await?;
+        work.lease.hold(txn).await?;
         let expected = session.filter(|session| {
             session.generation == work.generation
                 && session.status.is_some_and(|status| stages.contains(&status))
         });
-        expected.ok_or_else(|| Error::Internal(anyhow::anyhow!("session {} has moved on", work.session_id)))
-    }
-
-    async fn locked_for(&self, actor: &Actor, id: Uuid) -> Result<(DatabaseTransaction, Model)> {
-        actor.therapist_id()?;
-        let txn = self.db.begin().await?;
-        let session = session::visible_to(actor).filter(Column::Id.eq(id)).lock_exclusive().one(&txn).await?;
-        let session = session.ok_or_else(|| UserError::not_found("session").on("sessionId"))?;
-        Ok((txn, session))
+        expected.ok_or(Error::MovedOn)
     }
 
     /// Writes a locked session as its next version, and the event that tells of it.
@@ -379,6 +457,15 @@ pub enum NotesRun {
     Made(Box<extraction_run::ActiveModel>),
     /// It was made before, by the same extractor from the same transcript.
     Known(Uuid),
+}
+
+fn invalid_state(message: &str) -> Error {
+    UserError::new(Code::InvalidState, message).on("sessionId").into()
+}
+
+async fn locked_for(txn: &DatabaseTransaction, actor: &Actor, id: Uuid) -> Result<Model> {
+    let session = session::visible_to(actor).filter(Column::Id.eq(id)).lock_exclusive().one(txn).await?;
+    session.ok_or_else(|| UserError::not_found("session").on("sessionId").into())
 }
 
 async fn find_locked(txn: &DatabaseTransaction, id: Uuid) -> Result<Option<Model>, DbErr> {

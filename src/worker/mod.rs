@@ -1,6 +1,7 @@
 //! How jobs are done: apalis workers, one for each kind of job, over our own leases (`queue::lease`).
 
 mod extract_notes;
+mod keeper;
 mod purge_expired;
 mod schedule;
 mod transcribe_session;
@@ -18,6 +19,7 @@ use futures::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::keeper::{CLAIM_PATIENCE, Held, Keeper};
 use crate::ai::AiError;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -51,11 +53,14 @@ enum JobError {
     Retry { message: String, after: Option<Duration> },
     /// Another attempt would end the same way; the message is for the therapist.
     Fail(String),
+    /// Nobody wants it any more, or somebody else does it.
+    MovedOn,
 }
 
 impl From<Error> for JobError {
     fn from(error: Error) -> Self {
         match error {
+            Error::MovedOn => return Self::MovedOn,
             Error::Internal(error) => tracing::error!(error = ?error, "a job met an internal error"),
             other => tracing::warn!(error = %other, "a job met an error"),
         }
@@ -81,17 +86,19 @@ impl From<AiError> for JobError {
 /// # Errors
 /// When the worker cannot register.
 pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
-    let name = worker_name();
+    let (name, held) = (worker_name(), Arc::<Held>::default());
+    let registered = tokio::time::Instant::now();
     lease::register(app.pool(), &name).await?;
-    let heartbeat = tokio::spawn(beat(app.clone(), name.clone()));
+    let keeper = tokio::spawn(Keeper::new(app.clone(), held.clone(), name.clone(), registered).run());
     tracing::info!(worker = name, "worker started");
+    let desk = Desk { app: app.clone(), name: name.clone(), held };
     let (transcribe, extract, purge, cron) = tokio::join!(
-        work::<TranscribeSession>(app.clone(), name.clone()),
-        work::<ExtractNotes>(app.clone(), name.clone()),
-        work::<PurgeExpired>(app.clone(), name.clone()),
+        work::<TranscribeSession>(desk.clone()),
+        work::<ExtractNotes>(desk.clone()),
+        work::<PurgeExpired>(desk),
         schedule::run(app.clone()),
     );
-    heartbeat.abort();
+    keeper.abort();
     lease::sign_off(app.pool(), &name).await?;
     tracing::info!(worker = name, "worker stopped");
     for ended in [transcribe, extract, purge, cron] {
@@ -124,7 +131,7 @@ pub async fn run_until_idle(app: &App) -> Result<usize> {
 async fn drain<J: Handler>(app: &App, worker: &str) -> Result<usize> {
     let mut done = 0;
     while let Some(lease) = lease::claim(app.pool(), worker, J::KIND).await.map_err(anyhow::Error::new)? {
-        execute::<J>(app, &lease).await;
+        execute::<J>(app, &lease, &CancellationToken::new()).await;
         done += 1;
     }
     Ok(done)
@@ -135,22 +142,32 @@ fn worker_name() -> String {
     format!("worker-{}-{}", std::process::id(), Uuid::now_v7())
 }
 
+/// Where a process works: what the workers of all kinds share.
+#[derive(Clone)]
+struct Desk {
+    app: Arc<App>,
+    name: String,
+    held: Arc<Held>,
+}
+
 /// Boxed, because the compiler cannot see through apalis's error types that the future is `Send`.
-fn work<J: Handler>(app: Arc<App>, name: String) -> BoxFuture<'static, Result<(), WorkerError>> {
-    let concurrency = app.config.worker.concurrency.get();
-    let stop = app.stop.clone();
+fn work<J: Handler>(desk: Desk) -> BoxFuture<'static, Result<(), WorkerError>> {
+    let concurrency = desk.app.config.worker.concurrency.get();
+    let stop = desk.app.stop.clone();
+    let name = format!("{}/{}", desk.name, J::KIND);
     let handle = {
-        let app = app.clone();
+        let desk = desk.clone();
         move |lease: Lease| {
-            let app = app.clone();
+            let desk = desk.clone();
             async move {
-                execute::<J>(&app, &lease).await;
+                execute::<J>(&desk.app, &lease, &desk.held.gone(&lease)).await;
+                desk.held.remove(&lease);
                 Ok::<_, BoxDynError>(())
             }
         }
     };
-    WorkerBuilder::new(format!("{name}/{}", J::KIND))
-        .backend(claims::<J>(app, name))
+    WorkerBuilder::new(name)
+        .backend(claims::<J>(desk))
         .concurrency(concurrency)
         .build(handle)
         .run_until(async move {
@@ -161,17 +178,14 @@ fn work<J: Handler>(app: Arc<App>, name: String) -> BoxFuture<'static, Result<()
 }
 
 /// Claims job after job, when there is room for one. Never ends in an error: a database that is away comes back.
-fn claims<J: Job>(
-    app: Arc<App>,
-    worker: String,
-) -> BoxStream<'static, Result<Lease, std::convert::Infallible>> {
-    let wake_ups = app.wake_ups.clone();
-    futures::stream::unfold((app, worker, wake_ups), |(app, worker, mut wake_ups)| async move {
+fn claims<J: Job>(desk: Desk) -> BoxStream<'static, Result<Lease, std::convert::Infallible>> {
+    let wake_ups = desk.app.wake_ups.clone();
+    futures::stream::unfold((desk, wake_ups), |(desk, mut wake_ups)| async move {
         loop {
-            match lease::claim(app.pool(), &worker, J::KIND).await {
-                Ok(Some(lease)) => return Some((Ok(lease), (app, worker, wake_ups))),
-                Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "jobs cannot be claimed; trying again"),
+            // What comes in from here on makes us look again.
+            wake_ups.mark_unchanged();
+            if let Some(lease) = claim::<J>(&desk).await {
+                return Some((Ok(lease), (desk, wake_ups)));
             }
             let _ = tokio::time::timeout(POLL, wake_ups.changed()).await;
         }
@@ -179,26 +193,29 @@ fn claims<J: Job>(
     .boxed()
 }
 
-/// Signs of life, several to a lease, so that one that is late costs nothing.
-async fn beat(app: Arc<App>, worker: String) {
-    let lease = app.config.worker.lease;
-    let mut ticks = tokio::time::interval(lease / 5);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        match lease::heartbeat(app.pool(), &worker, lease).await {
-            Ok(0) => {}
-            Ok(orphans) => tracing::warn!(orphans, "jobs of a dead worker went back to the queue"),
-            Err(error) => tracing::warn!(%error, "no sign of life could be given"),
+async fn claim<J: Job>(desk: &Desk) -> Option<Lease> {
+    let _claiming = desk.held.claiming()?;
+    let claim = lease::claim(desk.app.pool(), &desk.name, J::KIND);
+    match tokio::time::timeout(CLAIM_PATIENCE, claim).await {
+        Ok(Ok(lease)) => lease.inspect(|lease| desk.held.add(lease)),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "jobs cannot be claimed; trying again");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("a claim was not answered in time; trying again");
+            None
         }
     }
 }
 
-/// One attempt at a job, and what becomes of it.
-async fn execute<J: Handler>(app: &App, lease: &Lease) {
+/// One attempt at a job, and what becomes of it. It is dropped where it stands when the job is `gone`: no further call
+/// to a provider leaves then.
+async fn execute<J: Handler>(app: &App, lease: &Lease, gone: &CancellationToken) {
     failpoint::reach("job.claimed");
     let started = std::time::Instant::now();
-    let outcome = attempt::<J>(app, lease).await;
+    tracing::debug!(job = lease.id, kind = J::KIND, "job started");
+    let outcome = stop_or(gone, attempt::<J>(app, lease)).await.unwrap_or(Outcome::GivenBack);
     let seconds = started.elapsed().as_secs_f64();
     metrics::histogram!("job_seconds", "kind" => J::KIND).record(seconds);
     metrics::counter!("jobs_total", "kind" => J::KIND, "outcome" => label(&outcome)).increment(1);
@@ -220,7 +237,10 @@ async fn acknowledge(app: &App, lease: &Lease, outcome: &Outcome) {
         match lease.finish(app.pool(), outcome).await {
             Ok(true) => return,
             Ok(false) => {
-                tracing::warn!(job = lease.id, "the lease on a job was lost; its result does not count");
+                tracing::info!(
+                    job = lease.id,
+                    "a job was ended or went to another worker; this attempt does not count"
+                );
                 return;
             }
             Err(error) => tracing::warn!(job = lease.id, %error, "a job was not acknowledged; trying again"),
@@ -243,6 +263,7 @@ async fn attempt<J: Handler>(app: &App, lease: &Lease) -> Outcome {
     let Some(ended) = stop_or(&app.stop, run).await else { return Outcome::GivenBack };
     match ended {
         Ok(Ok(Ok(()))) => Outcome::Done,
+        Ok(Ok(Err(JobError::MovedOn))) => Outcome::MovedOn,
         Ok(Ok(Err(JobError::Fail(message)))) => give_up(&job, app, lease, &message).await,
         Ok(Ok(Err(JobError::Retry { message, after }))) => retry(&job, app, lease, &message, after).await,
         Ok(Err(_)) => retry(&job, app, lease, "Processing took too long and was stopped.", None).await,
@@ -276,6 +297,7 @@ async fn retry<J: Handler>(
 async fn give_up<J: Handler>(job: &J, app: &App, lease: &Lease, message: &str) -> Outcome {
     match job.give_up(app, lease, message).await {
         Ok(()) => Outcome::Dead(message.to_owned()),
+        Err(Error::MovedOn) => Outcome::MovedOn,
         Err(error) => {
             tracing::error!(job = lease.id, ?error, "a job could not be given up; trying again");
             Outcome::Retry(app.config.worker.backoff)
@@ -289,5 +311,6 @@ fn label(outcome: &Outcome) -> &'static str {
         Outcome::Retry(_) => "retry",
         Outcome::Dead(_) => "dead",
         Outcome::GivenBack => "given_back",
+        Outcome::MovedOn => "moved_on",
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::support::client::Client;
 use crate::support::cluster::{fresh_database, world_readable_dir};
-use crate::support::provider::{Endpoint, ScriptedProvider};
+use crate::support::provider::{Behaviour, Endpoint, ScriptedProvider};
 use crate::support::socket::{Watch, statuses};
 use crate::support::{PASSWORD, recording, variables};
 
@@ -156,6 +156,115 @@ async fn a_killed_workers_job_is_taken_over_and_seen_to_its_end() {
     let history = statuses(&[vec![first], watch.until_end().await].concat());
     assert_eq!(history.last().unwrap(), "PROCESSED");
     assert_eq!(history.iter().filter(|status| *status == "TRANSCRIBING").count(), 1, "{history:?}");
+}
+
+impl Process {
+    /// The end nobody can prepare for.
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// With the default lease: it runs out 3 s after the last sign of life, and every living process looks twice a second.
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "it tells how long it took")]
+async fn a_killed_workers_job_runs_elsewhere_within_five_seconds() {
+    let fleet = Fleet::new().await;
+    let (server, mut doomed) = (fleet.start(&["serve", "--no-worker"]).await, fleet.start(&["worker"]).await);
+    let jane = server.therapist().await;
+    let patient = jane.patient("Daniel").await;
+    let hold = fleet.provider.hold(Endpoint::Speech);
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    hold.reached(1).await;
+    let _heir = fleet.start(&["worker"]).await;
+    doomed.kill();
+    let killed = Instant::now();
+    hold.reached(2).await;
+    let taken_over = killed.elapsed();
+    println!("taken over {taken_over:.2?} after the kill");
+    // Twice the promise: other tests share this machine.
+    assert!(taken_over < Duration::from_secs(10), "{taken_over:?}");
+    drop(hold);
+    let history = Watch::session(&jane, &id).await.until_end().await;
+    assert_eq!(history.last().unwrap()["status"], "PROCESSED");
+}
+
+#[tokio::test]
+async fn a_job_that_kills_its_worker_every_time_ends_failed() {
+    let fleet = Fleet::new().await;
+    let settings = [("DATABASE_URL", fleet.database.as_str()), ("JOB_LEASE_SECONDS", "1")];
+    let server = fleet.start_with(&["serve", "--no-worker"], &settings).await;
+    let jane = server.therapist().await;
+    let patient = jane.patient("Daniel").await;
+    let hold = fleet.provider.hold(Endpoint::Speech);
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    for attempt in 1..=5 {
+        let mut doomed = fleet.start_with(&["worker"], &settings).await;
+        hold.reached(attempt).await;
+        doomed.kill();
+    }
+    let _last = fleet.start_with(&["worker"], &settings).await;
+    let history = Watch::session(&jane, &id).await.until_end().await;
+    assert_eq!(history.last().unwrap()["status"], "FAILED");
+    let query = "query ($id: ID!) { session(id: $id) { errorMessage } }";
+    let session = jane.call(query, json!({ "id": id })).await["session"].clone();
+    assert!(session["errorMessage"].as_str().unwrap().contains("interrupted"), "{session}");
+    assert_eq!(fleet.provider.calls(Endpoint::Speech).len(), 5, "there is no sixth attempt");
+}
+
+#[tokio::test]
+async fn a_delay_outlives_the_worker_that_met_the_failure() {
+    let fleet = Fleet::new().await;
+    let (server, worker) = (fleet.start(&["serve", "--no-worker"]).await, fleet.start(&["worker"]).await);
+    let jane = server.therapist().await;
+    let patient = jane.patient("Daniel").await;
+    fleet.provider.script(Endpoint::Speech, [Behaviour::status(503)]);
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    let pool = sqlx::PgPool::connect(&fleet.database).await.unwrap();
+    let holds = async |condition: &str| {
+        let query = format!("SELECT count(*) FROM apalis.jobs WHERE {condition}");
+        let jobs: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&pool).await.unwrap();
+        jobs == 1
+    };
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !holds("status = 'Pending' AND attempts = 1 AND run_at > now()").await {
+        assert!(Instant::now() < deadline, "the failure is not put down");
+        tokio::task::yield_now().await;
+    }
+    worker.stop().await;
+    let hold = fleet.provider.hold(Endpoint::Speech);
+    let _next = fleet.start(&["worker"]).await;
+    hold.reached(1).await;
+    assert!(holds("status = 'Running' AND attempts = 2 AND lock_at >= run_at").await, "not before its time");
+    drop(hold);
+    assert_eq!(statuses(&Watch::session(&jane, &id).await.until_end().await).last().unwrap(), "PROCESSED");
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "it tells how long it took")]
+async fn cancelling_stops_a_worker_in_another_process_and_frees_it_for_others() {
+    let fleet = Fleet::new().await;
+    let settings = [("DATABASE_URL", fleet.database.as_str()), ("WORKER_CONCURRENCY", "1")];
+    let server = fleet.start(&["serve", "--no-worker"]).await;
+    let _worker = fleet.start_with(&["worker"], &settings).await;
+    let jane = server.therapist().await;
+    let patient = jane.patient("Daniel").await;
+    let hold = fleet.provider.hold(Endpoint::Speech);
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    hold.reached(1).await;
+    let asked = Instant::now();
+    let cancel =
+        "mutation ($id: ID!) { cancelProcessing(sessionId: $id) { session { status } userErrors { code } } }";
+    let payload = jane.call(cancel, json!({ "id": id })).await["cancelProcessing"].clone();
+    assert_eq!(payload["session"]["status"], "FAILED", "{payload}");
+    fleet.provider.left(1).await;
+    println!("its call ended {:.2?} after the request", asked.elapsed());
+    let next = jane.session(&patient, recording("cbr.mp3")).await;
+    hold.reached(2).await;
+    drop(hold);
+    assert_eq!(statuses(&Watch::session(&jane, &next).await.until_end().await).last().unwrap(), "PROCESSED");
+    assert_eq!(statuses(&Watch::session(&jane, &id).await.until_end().await), ["FAILED"]);
 }
 
 #[tokio::test]

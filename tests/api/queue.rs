@@ -5,6 +5,7 @@ use std::time::Duration;
 use apalis::prelude::{BoxDynError, WorkerBuilder, WorkerContext};
 use apalis_postgres::{Config as StockConfig, PostgresStorage};
 use sea_orm::TransactionTrait;
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use therapybridge::queue::jobs::{PurgeExpired, TranscribeSession};
@@ -12,7 +13,11 @@ use therapybridge::queue::lease::{self, Outcome};
 use therapybridge::queue::{self, Job};
 use uuid::Uuid;
 
-use crate::support::TestApp;
+use crate::support::client::Client;
+use crate::support::cluster::let_in;
+use crate::support::provider::Endpoint;
+use crate::support::socket::Watch;
+use crate::support::{TestApp, recording};
 
 const KIND: &str = PurgeExpired::KIND;
 
@@ -127,7 +132,7 @@ async fn a_job_that_kills_its_workers_is_given_up() {
     let app = TestApp::new().await;
     let jane = app.therapist("jane").await;
     let patient = jane.patient("Daniel").await;
-    let id = jane.session(&patient, crate::support::recording("cbr.mp3")).await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
     let pool = app.app.pool();
     for attempt in 1..=TranscribeSession::MAX_ATTEMPTS {
         let worker = format!("doomed-{attempt}");
@@ -152,8 +157,8 @@ async fn a_worker_that_lost_its_lease_cannot_move_a_session() {
     let app = TestApp::new().await;
     let jane = app.therapist("jane").await;
     let patient = jane.patient("Daniel").await;
-    let hold = app.provider.hold(crate::support::provider::Endpoint::Speech);
-    jane.session(&patient, crate::support::recording("cbr.mp3")).await;
+    let hold = app.provider.hold(Endpoint::Speech);
+    jane.session(&patient, recording("cbr.mp3")).await;
     let zombie = app.run_jobs();
     let usurper = async {
         hold.reached(1).await;
@@ -172,6 +177,138 @@ async fn a_worker_that_lost_its_lease_cannot_move_a_session() {
     taken.finish(app.app.pool(), &Outcome::GivenBack).await.unwrap();
     app.run_jobs().await;
     assert_eq!(app.count("SELECT count(*) FROM sessions WHERE status = 'PROCESSED'").await, 1);
+}
+
+/// A therapist with one uploaded session.
+async fn uploaded(app: &TestApp) -> (Client, String) {
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    (jane, id)
+}
+
+/// As after a crash between the commit of the work and the acknowledgement of the job.
+#[tokio::test]
+async fn a_job_whose_work_is_done_is_done_again_without_doing_anything() {
+    let app = TestApp::new().await;
+    let (jane, id) = uploaded(&app).await;
+    app.run_jobs().await;
+    let version = "SELECT version FROM sessions";
+    let (before, speech, chat) = (
+        app.count(version).await,
+        app.provider.calls(Endpoint::Speech).len(),
+        app.provider.calls(Endpoint::Chat).len(),
+    );
+    app.run("UPDATE apalis.jobs SET status = 'Pending', done_at = NULL, run_at = now()").await;
+    assert_eq!(app.run_jobs().await, 2);
+    assert_eq!(app.count(version).await, before);
+    assert_eq!(app.provider.calls(Endpoint::Speech).len(), speech);
+    assert_eq!(app.provider.calls(Endpoint::Chat).len(), chat);
+    let history = Watch::session(&jane, &id).await.until_end().await;
+    assert_eq!(history.len(), 1, "{history:?}");
+}
+
+#[tokio::test]
+async fn a_job_whose_claim_was_never_answered_is_given_back_by_the_living_worker_that_holds_it() {
+    let app = TestApp::new().await;
+    uploaded(&app).await;
+    app.run("UPDATE apalis.jobs SET run_at = now() + interval '1 hour'").await;
+    let app = app.with_worker();
+    // Claimed in the name of a worker that hears nothing of it: as when the connection breaks before the answer.
+    let claim = "UPDATE apalis.jobs SET status = 'Running', attempts = attempts + 1, lock_at = now(), lock_by = workers.id
+        FROM apalis.workers WHERE workers.id LIKE 'worker-%' AND jobs.status = 'Pending'";
+    let deadline = std::time::Instant::now() + Duration::from_mins(1);
+    while sqlx::query(claim).execute(app.app.pool()).await.unwrap().rows_affected() == 0 {
+        assert!(std::time::Instant::now() < deadline, "no worker");
+        tokio::task::yield_now().await;
+    }
+    app.run("UPDATE apalis.jobs SET run_at = now()").await;
+    while app.count("SELECT count(*) FROM sessions WHERE status = 'PROCESSED'").await == 0 {
+        assert!(std::time::Instant::now() < deadline, "it is held for ever");
+        tokio::task::yield_now().await;
+    }
+    let attempts = "SELECT attempts::bigint FROM apalis.jobs WHERE job_type = 'transcribe_session'";
+    assert_eq!(app.count(attempts).await, 1, "the lost claim does not count");
+}
+
+#[tokio::test]
+async fn a_worker_cut_off_for_longer_than_its_lease_stops_and_goes_on_when_the_database_is_back() {
+    let app = TestApp::with(&[("JOB_LEASE_SECONDS", "1")]).await.with_worker();
+    let hold = app.provider.hold(Endpoint::Speech);
+    let (jane, id) = uploaded(&app).await;
+    hold.reached(1).await;
+    let url = app.app.config.database.url.as_ref().unwrap().expose_secret().to_owned();
+    let_in(&url, false).await;
+    app.provider.left(1).await;
+    let_in(&url, true).await;
+    hold.reached(2).await;
+    drop(hold);
+    let history = Watch::session(&jane, &id).await.until_end().await;
+    assert_eq!(history.last().unwrap()["status"], "PROCESSED");
+    let attempts = "SELECT attempts::bigint FROM apalis.jobs WHERE job_type = 'transcribe_session'";
+    assert_eq!(app.count(attempts).await, 1, "a database that is away is not the job's fault");
+}
+
+#[tokio::test]
+async fn a_living_worker_whose_job_was_taken_away_stops_its_call() {
+    let app = TestApp::new().await.with_worker();
+    let hold = app.provider.hold(Endpoint::Speech);
+    uploaded(&app).await;
+    hold.reached(1).await;
+    let pool = app.app.pool();
+    lease::register(pool, "usurper").await.unwrap();
+    app.run("UPDATE apalis.jobs SET lock_by = 'usurper', attempts = attempts + 1 WHERE status = 'Running'")
+        .await;
+    app.provider.left(1).await;
+    assert_eq!(app.count("SELECT count(*) FROM apalis.jobs WHERE lock_by = 'usurper'").await, 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_leaves_while_a_claim_of_it_arrives_stays_until_its_lease_has_run_out() {
+    let app = app_with_job().await;
+    let pool = app.app.pool();
+    let mut late = pool.begin().await.unwrap();
+    let claim = "UPDATE apalis.jobs SET status = 'Running', lock_by = 'a', attempts = attempts + 1";
+    sqlx::query(claim).execute(&mut *late).await.unwrap();
+    let (left, ()) = tokio::join!(lease::sign_off(pool, "a"), async {
+        app.somebody_waits_for_a_lock().await;
+        late.commit().await.unwrap();
+    });
+    left.unwrap_or_else(|error| panic!("{error}"));
+    fall_silent(pool, "a").await;
+    lease::heartbeat(pool, "b", Duration::from_secs(5)).await.unwrap();
+    assert!(lease::claim(pool, "b", KIND).await.unwrap().is_some(), "nobody's job is lost");
+}
+
+#[tokio::test]
+async fn admins_see_what_waits_works_and_was_given_up_and_who_is_there_to_work() {
+    let app = TestApp::with(&[("WORKER_CONCURRENCY", "1")]).await.with_worker();
+    let hold = app.provider.hold(Endpoint::Speech);
+    let (jane, _) = uploaded(&app).await;
+    hold.reached(1).await;
+    let patient = jane.patient("Maria").await;
+    jane.session(&patient, recording("cbr.mp3")).await;
+    let later = "INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority, metadata)
+        VALUES ('later', 'extract_notes', '', 'Pending', 1, 5, now() + interval '1 hour', 0, ''),
+               ('dead', 'extract_notes', '', 'Killed', 5, 5, now(), 0, '')";
+    app.run(later).await;
+    let admin = app.admin("root").await;
+    let query = "{ queueStatus { workersAlive workers { name lastSeenAt jobsHeld }
+        jobs { kind waiting running delayed dead oldestWaitingSeconds oldestRunningSeconds } } }";
+    let status = admin.call(query, serde_json::json!({})).await["queueStatus"].clone();
+    let counts = |kind: &str| {
+        let jobs = status["jobs"].as_array().unwrap();
+        let line = jobs.iter().find(|jobs| jobs["kind"] == kind).unwrap().clone();
+        ["waiting", "running", "delayed", "dead"].map(|state| line[state].as_i64().unwrap())
+    };
+    assert_eq!(counts("transcribe_session"), [1, 1, 0, 0], "{status}");
+    assert_eq!(counts("extract_notes"), [0, 0, 1, 1], "{status}");
+    assert_eq!(counts("purge_expired"), [0; 4], "{status}");
+    assert!(status["jobs"][0]["oldestWaitingSeconds"].as_f64().unwrap() >= 0.0);
+    assert!(status["jobs"][0]["oldestRunningSeconds"].as_f64().unwrap() >= 0.0);
+    assert_eq!((&status["workersAlive"], &status["workers"][0]["jobsHeld"]), (&1.into(), &1.into()));
+    assert!(status["workers"][0]["name"].as_str().unwrap().starts_with("worker-"), "{status}");
+    drop(hold);
 }
 
 /// Our insert is one that apalis's own storage understands: the contract with the pinned version.

@@ -54,6 +54,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("Query.auditEvents", "", ANY_USER),
     op("Query.auditEvents", "filter: { patientId: $patient }", KNOWN_TO),
     op("Query.verifyAuditChain", "", ADMINS),
+    op("Query.queueStatus", "", ADMINS),
     op("Query.users", "search: \"jane\"", ADMINS),
     op(
         "Query.users",
@@ -133,10 +134,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "input: { sessionId: $session, speaker: \"nobody\", role: PATIENT }",
         [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, "INVALID_INPUT", NOT_FOUND, FORBIDDEN],
     ),
+    alone("Mutation.cancelProcessing", "sessionId: $waiting", OWN_THERAPIST),
     op("Mutation.releaseSummary", "sessionId: $session", OWN_THERAPIST),
     alone("Mutation.withdrawSummary", "sessionId: $session", OWN_THERAPIST),
     op("Subscription.sessionUpdated", "id: $session", WATCHED_BY),
     op("Subscription.sessionsUpdated", "patientId: $patient", WATCHED_BY),
+    op("Subscription.transcriptSegmentAdded", "sessionId: $session", OWN_THERAPIST),
 ];
 
 /// A type, a way to one of its objects, and who sees which fields of it; for everybody else they are null, empty or
@@ -294,6 +297,25 @@ pub(super) const TYPES: &[Type] = &[
         name: "AuditFinding",
         door: "verifyAuditChain { findings { % } }",
         shown: &[(NOBODY, "kind position eventId message")],
+    },
+    Type {
+        name: "QueueStatus",
+        // Nobody works in these tests.
+        door: "queueStatus { % }",
+        shown: &[(ADMIN, "jobs workersAlive"), (NOBODY, "workers")],
+    },
+    Type {
+        name: "QueuedJobs",
+        door: "queueStatus { jobs { % } }",
+        shown: &[
+            (ADMIN, "kind waiting running delayed dead oldestWaitingSeconds"),
+            (NOBODY, "oldestRunningSeconds"),
+        ],
+    },
+    Type {
+        name: "QueueWorker",
+        door: "queueStatus { workers { % } }",
+        shown: &[(NOBODY, "name lastSeenAt jobsHeld")],
     },
     Type {
         name: "SecondFactor",

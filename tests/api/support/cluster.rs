@@ -32,6 +32,21 @@ pub(crate) async fn empty_database() -> String {
     url(cluster, &name)
 }
 
+/// Cuts a database off: its connections end, and there are no new ones, until they are let in again.
+pub(crate) async fn let_in(url: &str, allowed: bool) {
+    let name = url.split('?').next().unwrap().rsplit('/').next().unwrap();
+    let mut connection =
+        PgConnection::connect_with(&cluster().await.connect_options("postgres")).await.unwrap();
+    for statement in [
+        format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS {allowed}"),
+        format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND NOT {allowed}"
+        ),
+    ] {
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    }
+}
+
 fn url(cluster: &Cluster, name: &str) -> String {
     cluster.connect_options(name).to_url_lossy().to_string()
 }

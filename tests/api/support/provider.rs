@@ -113,6 +113,13 @@ impl ScriptedProvider {
         Hold { gate, endpoint, shared: Arc::clone(&self.shared) }
     }
 
+    /// Waits until clients have hung up on so many calls that were held.
+    pub(crate) async fn left(&self, calls: usize) {
+        let mut left = self.shared.left.subscribe();
+        let left = left.wait_for(|&left| left >= calls);
+        tokio::time::timeout(std::time::Duration::from_mins(1), left).await.expect("they hang up").unwrap();
+    }
+
     /// Waits until the client has hung up on an endless answer; gives the bytes handed to the connection by then.
     pub(crate) async fn hung_up_after(&self) -> u64 {
         let mut hung_up = self.shared.hung_up.subscribe();
@@ -150,23 +157,37 @@ impl Drop for Hold {
 /// What a gate counts once it is open.
 const OPEN: usize = usize::MAX;
 
+/// Counts a call that ends before it is let go on.
+struct Waiting<'a>(Option<&'a watch::Sender<usize>>);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(left) = self.0 {
+            left.send_modify(|left| *left += 1);
+        }
+    }
+}
+
 /// Waits in front of a closed gate.
-async fn pass(gate: Option<watch::Sender<usize>>) {
+async fn pass(gate: Option<watch::Sender<usize>>, left: &watch::Sender<usize>) {
     if let Some(gate) = gate {
+        let mut waiting = Waiting(Some(left));
         gate.send_modify(|waiting| *waiting = waiting.saturating_add(1));
         // The count only ever becomes OPEN, so it cannot be missed.
         gate.subscribe().wait_for(|&waiting| waiting == OPEN).await.unwrap();
+        waiting.0 = None;
     }
 }
 
 struct Shared {
     script: Mutex<Script>,
     hung_up: watch::Sender<Option<u64>>,
+    left: watch::Sender<usize>,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { script: Mutex::default(), hung_up: watch::Sender::new(None) }
+        Self { script: Mutex::default(), hung_up: watch::Sender::new(None), left: watch::Sender::new(0) }
     }
 }
 
@@ -182,7 +203,7 @@ impl Shared {
             script.of(endpoint).calls.push(call.clone());
             script.of(endpoint).gate.clone()
         };
-        pass(gate).await;
+        pass(gate, &self.left).await;
         let mut script = self.lock();
         (script.of(endpoint).next(), script.transcript.clone())
     }
