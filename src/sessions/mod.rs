@@ -10,6 +10,7 @@ pub mod status;
 pub mod upload;
 
 use chrono::NaiveDate;
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, Select,
 };
@@ -151,14 +152,24 @@ impl Sessions {
         Ok(of_session.order_by_asc(extraction_run::Column::CreatedAt).all(&self.db).await?)
     }
 
-    /// The pieces of a session's recording that have been recognised, in order.
+    /// The pieces of a session's recording that have been recognised, in order; without what was heard in them, which is
+    /// long and in the transcript.
     ///
     /// # Errors
     /// Only faults.
     pub async fn pieces(&self, session: &Model) -> Result<Vec<transcript_piece::Model>> {
+        use sea_orm::{Iterable, QuerySelect};
+        let figures = transcript_piece::Column::iter()
+            .filter(|column| !matches!(column, transcript_piece::Column::Segments));
         let of_session =
             transcript_piece::Entity::find().filter(transcript_piece::Column::SessionId.eq(session.id));
-        Ok(of_session.order_by_asc(transcript_piece::Column::StartMs).all(&self.db).await?)
+        Ok(of_session
+            .select_only()
+            .columns(figures)
+            .expr_as(Expr::cust("'[]'::jsonb"), "segments")
+            .order_by_asc(transcript_piece::Column::StartMs)
+            .all(&self.db)
+            .await?)
     }
 }
 

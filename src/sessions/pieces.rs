@@ -8,7 +8,7 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr,
-    EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, sea_query::Expr,
+    EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -51,8 +51,14 @@ pub async fn recognised(
     session_id: Uuid,
     track: i16,
 ) -> Result<Vec<Range<i64>>, DbErr> {
-    let rows = of_session(session_id).filter(transcript_piece::Column::Track.eq(track)).all(db).await?;
-    Ok(rows.into_iter().map(|row| row.start_ms..row.end_ms).collect())
+    let spans: Vec<(i64, i64)> = of_session(session_id)
+        .filter(transcript_piece::Column::Track.eq(track))
+        .select_only()
+        .columns([transcript_piece::Column::StartMs, transcript_piece::Column::EndMs])
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(spans.into_iter().map(|(start, end)| start..end).collect())
 }
 
 /// Stores a piece, and adds to the transcript what it settles. Says how much is recognised, in milliseconds over all
