@@ -25,6 +25,7 @@ use crate::sessions::pipeline::Pipeline;
 use crate::sessions::release::Releases;
 use crate::sessions::upload::Uploads;
 use crate::storage::Storage;
+use crate::uploads::Unfinished;
 
 /// Long enough for a few words, by which two pieces are joined, and short enough to cost little.
 const OVERLAP: Duration = Duration::from_secs(2);
@@ -61,6 +62,8 @@ pub struct App {
     pub pipeline: Pipeline,
     /// Recordings coming in.
     pub uploads: Uploads,
+    /// Recordings coming in part by part.
+    pub unfinished: Unfinished,
     /// News of sessions.
     pub feed: Feed,
     /// Hints that there is something new.
@@ -97,7 +100,14 @@ impl App {
         let feed = Feed::start(db.clone(), wake_ups.clone(), &stop).await?;
         let storage = Storage::open(&config.storage)?;
         let pipeline = Pipeline::new(db.clone(), clock.clone(), notifier);
+        let unfinished = Unfinished {
+            db: db.clone(),
+            storage: storage.clone(),
+            clock: clock.clone(),
+            limits: config.upload.clone(),
+        };
         let uploads = Uploads {
+            unfinished: unfinished.clone(),
             db: db.clone(),
             storage: storage.clone(),
             pipeline: pipeline.clone(),
@@ -134,6 +144,7 @@ impl App {
             storage,
             pipeline,
             uploads,
+            unfinished,
             feed,
             wake_ups,
             stop,

@@ -81,6 +81,8 @@ pub struct LimitsConfig {
     pub sign_up: Option<Rate>,
     /// `RATE_LIMIT_EXPORTS`: exports of one user.
     pub exports: Option<Rate>,
+    /// `RATE_LIMIT_UPLOADS`: requests of one user to `/uploads`; in each process.
+    pub uploads: Option<Rate>,
     /// `RATE_LIMIT_REQUESTS`: root fields of one user, or of one address where nobody is logged in; in each process.
     pub requests: Option<Rate>,
 }
@@ -178,6 +180,34 @@ pub struct UploadConfig {
     pub max_bytes: u64,
     /// `MAX_RECORDING_HOURS`.
     pub max_duration: Duration,
+    /// `MAX_UNFINISHED_UPLOADS` of one therapist.
+    pub max_unfinished: NonZeroU32,
+    /// `UNFINISHED_UPLOADS_MB` of one therapist, all together.
+    pub max_unfinished_bytes: u64,
+    /// `UPLOAD_EXPIRES_HOURS`: an unfinished upload that gets nothing for so long is removed.
+    pub expires: Duration,
+    /// How long the next bytes of an upload in parts may take. Not a variable: tests shorten it.
+    pub idle: Duration,
+    /// So much of a request is kept in one go: a crash loses no more. Not a variable: tests shorten it.
+    pub part_bytes: u64,
+}
+
+impl UploadConfig {
+    fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
+        let megabytes = |variable, default| {
+            let wanted = "a whole number of at least 1";
+            vars.parse::<NonZeroU32>(variable, default, wanted).map(|number| u64::from(number.get()) << 20)
+        };
+        Ok(Self {
+            max_bytes: megabytes("MAX_UPLOAD_MB", "100")?,
+            max_duration: vars.duration("MAX_RECORDING_HOURS", "6", 3600)?,
+            max_unfinished: vars.parse("MAX_UNFINISHED_UPLOADS", "10", "a whole number of at least 1")?,
+            max_unfinished_bytes: megabytes("UNFINISHED_UPLOADS_MB", "500")?,
+            expires: vars.duration("UPLOAD_EXPIRES_HOURS", "24", 3600)?,
+            idle: Duration::from_secs(30),
+            part_bytes: 8 << 20,
+        })
+    }
 }
 
 /// Jobs.
@@ -262,6 +292,7 @@ impl Config {
                 log_in: vars.rate("RATE_LIMIT_LOGIN", "5/1m")?,
                 sign_up: vars.rate("RATE_LIMIT_SIGNUP", "3/1h")?,
                 exports: vars.rate("RATE_LIMIT_EXPORTS", "20/1h")?,
+                uploads: vars.rate("RATE_LIMIT_UPLOADS", "600/1m")?,
                 requests: vars.rate("RATE_LIMIT_REQUESTS", "100/1m")?,
             },
             database: DatabaseConfig {
@@ -291,12 +322,7 @@ impl Config {
                     .map_or_else(|| data_dir.join("audit_head"), PathBuf::from),
             },
             ai: AiConfig::from_vars(&vars, &data_dir)?,
-            upload: UploadConfig {
-                max_bytes: u64::from(
-                    vars.parse::<NonZeroU32>("MAX_UPLOAD_MB", "100", "a whole number of at least 1")?.get(),
-                ) << 20,
-                max_duration: vars.duration("MAX_RECORDING_HOURS", "6", 3600)?,
-            },
+            upload: UploadConfig::from_vars(&vars)?,
             worker: WorkerConfig {
                 concurrency: vars.parse("WORKER_CONCURRENCY", "2", "a whole number of at least 1")?,
                 lease: vars.seconds("JOB_LEASE_SECONDS", "3")?,
@@ -513,7 +539,11 @@ mod tests {
             ("RATE_LIMIT_SIGNUP", "0/1h"),
             ("RATE_LIMIT_EXPORTS", "20/h"),
             ("RATE_LIMIT_REQUESTS", "100/2y"),
+            ("RATE_LIMIT_UPLOADS", "many"),
             ("MAX_UPLOAD_MB", "0"),
+            ("MAX_UNFINISHED_UPLOADS", "0"),
+            ("UNFINISHED_UPLOADS_MB", "x"),
+            ("UPLOAD_EXPIRES_HOURS", "0"),
             ("JWT_SECRET", "short"),
             ("JWT_PREVIOUS_SECRETS", "0123456789abcdef0123456789abcdef,short"),
             ("AUDIT_KEY", "short"),

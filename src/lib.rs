@@ -43,4 +43,5 @@ pub mod storage;
 pub mod telemetry;
 pub mod text;
 pub mod transcript;
+pub mod uploads;
 pub mod worker;

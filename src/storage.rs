@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use object_store::ObjectStoreExt;
+use futures::StreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
+use object_store::{ObjectStore, ObjectStoreExt};
 use tempfile::NamedTempFile;
 
 use crate::config::StorageConfig;
@@ -85,6 +86,19 @@ impl Storage {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(Error::Internal(error.into())),
         }
+    }
+
+    /// Removes every file in the folder `prefix`.
+    ///
+    /// # Errors
+    /// When the store does not answer or does not let go; some may be gone then.
+    pub async fn delete_all(&self, prefix: &str) -> Result<()> {
+        let prefix = Key::parse(prefix).map_err(anyhow::Error::new)?;
+        let mut files = self.store.list(Some(&prefix));
+        while let Some(file) = files.next().await {
+            self.delete(file.map_err(anyhow::Error::new)?.location.as_ref()).await?;
+        }
+        Ok(())
     }
 
     /// Whether the store can be written to: for `/health`.

@@ -58,6 +58,7 @@ mod m14_rate_limits;
 mod m15_audit_chain;
 mod m16_summary_releases;
 mod m17_heard_pieces;
+mod m18_unfinished_uploads;
 mod m21_corrections;
 mod m23_queue_indexes;
 
@@ -85,6 +86,7 @@ impl MigratorTrait for Migrator {
             Box::new(m15_audit_chain::Change),
             Box::new(m16_summary_releases::Change),
             Box::new(m17_heard_pieces::Change),
+            Box::new(m18_unfinished_uploads::Change),
             Box::new(m21_corrections::Change),
             Box::new(m23_queue_indexes::Change),
         ]

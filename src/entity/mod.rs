@@ -19,6 +19,8 @@ pub mod speaker_assignment;
 pub mod summary_release;
 pub mod transcript_piece;
 pub mod transcript_segment;
+pub mod unfinished_part;
+pub mod unfinished_upload;
 pub mod user;
 
 /// A condition no row meets, for actors who see nothing of a table.

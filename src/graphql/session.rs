@@ -265,7 +265,11 @@ pub(super) struct UploadSessionInput {
     /// Whose session.
     patient_id: ID,
     /// The recording: mp3, m4a (AAC), wav, flac, ogg (Vorbis, Opus) or webm (Opus), as a part of a multipart request.
-    audio: Upload,
+    /// Either this or `uploadId`.
+    audio: Option<Upload>,
+    /// The recording, if it was sent to `/uploads` (tus 1.0): the last part of that upload's address. It must be complete,
+    /// and can be used once.
+    upload_id: Option<ID>,
     /// The therapist's day; today if missing.
     session_date: Option<Date>,
     /// Length of the session, 1 to 1440 minutes; that of the recording if missing.
@@ -298,7 +302,7 @@ impl SessionMutation {
     /// Takes in the recording of a session, and starts to process it; follow it with `sessionUpdated`. The recording is
     /// decoded while it arrives, and kept only if it is complete and good. For the patient's therapist.
     /// Codes: INVALID_INPUT, NOT_FOUND, INVALID_STATE, UNSUPPORTED_MEDIA, DAMAGED_MEDIA, SILENT_MEDIA, FILE_TOO_LARGE,
-    /// IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS.
+    /// IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS. INVALID_STATE also for an upload that is incomplete, or was used.
     async fn upload_session(
         &self,
         ctx: &Context<'_>,
@@ -308,16 +312,15 @@ impl SessionMutation {
         let Some(patient_id) = uuid(&input.patient_id) else {
             return SessionPayload::new(Err(UserError::not_found("patient").on("patientId").into()));
         };
-        let file = input.audio.value(ctx).map_err(Error::from)?;
         let new = NewRecording {
             patient_id,
-            file_name: file.filename,
+            file_name: None,
             session_date: input.session_date.map(|day| day.0),
             duration_minutes: input.duration_minutes,
             idempotency_key: input.idempotency_key,
+            upload_id: None,
         };
-        let chunks = file.chunks.map(|chunk| chunk.map_err(|_| Interrupted));
-        SessionPayload::new(ctx.app().uploads.upload(ctx.actor(), ctx.origin(), new, chunks).await)
+        SessionPayload::new(take_in(ctx, new, (input.audio, input.upload_id)).await)
     }
 
     /// Processes a FAILED session again, also one that was cancelled; what was recognised before is kept, and not paid
@@ -384,6 +387,28 @@ fn wish<'a>(
     ctx.actor().therapist_id()?;
     let wish = |session_id| Wish { actor: ctx.actor(), origin: ctx.origin(), session_id, idempotency_key };
     Ok(uuid(session_id).map(wish))
+}
+
+/// Takes in a recording that comes with the request, or came in parts before it.
+async fn take_in(
+    ctx: &Context<'_>,
+    new: NewRecording,
+    source: (Option<Upload>, Option<ID>),
+) -> Result<Model, Error> {
+    let (uploads, actor, origin) = (&ctx.app().uploads, ctx.actor(), ctx.origin());
+    match source {
+        (Some(audio), None) => {
+            let file = audio.value(ctx)?;
+            let new = NewRecording { file_name: file.filename, ..new };
+            let chunks = file.chunks.map(|chunk| chunk.map_err(|_| Interrupted));
+            uploads.upload(actor, origin, new, chunks).await
+        }
+        (None, Some(id)) => {
+            let id = uuid(&id).ok_or_else(|| UserError::not_found("upload").on("uploadId"))?;
+            uploads.finish(actor, origin, new, id).await
+        }
+        _ => Err(UserError::invalid("audio", "Send either `audio` or `uploadId`, and not both.").into()),
+    }
 }
 
 pub(super) fn no_such_session() -> Error {

@@ -50,7 +50,7 @@ impl Job for ExtractNotes {
     }
 }
 
-/// Remove what has outlived its purpose: spent keys, old events, finished jobs.
+/// Remove what has outlived its purpose: spent keys, old events, finished jobs, uploads that were given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PurgeExpired {
     /// The hour it is due, as a Unix time: once an hour, however many processes ask.

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::budget::{Balance, Budgets, Overdraft, Spender};
@@ -11,6 +12,7 @@ use super::seam::{AuthRefusal, Authenticated, Authenticator, Budget, RequestMeta
 use crate::actor::{Actor, Origin};
 use crate::app::App;
 use crate::audit::{self, Witness};
+use crate::auth::Bearer;
 use crate::auth::presence::Attendance;
 use crate::error::Error;
 use crate::graphql::context::Asker;
@@ -18,14 +20,27 @@ use crate::graphql::context::Asker;
 /// Knows who holds which access token.
 pub(super) struct Bearers {
     app: Arc<App>,
+    /// Of root fields.
     budgets: Arc<Budgets>,
+    /// Of requests to `/uploads`.
+    uploads: Arc<Budgets>,
+}
+
+/// Somebody who was let in, or nobody in particular.
+pub(super) struct Visitor {
+    pub(super) actor: Actor,
+    pub(super) origin: Origin,
+    pub(super) expires_at: Option<DateTime<Utc>>,
+    pub(super) attendance: Option<Attendance>,
 }
 
 impl Bearers {
     pub(super) fn new(app: Arc<App>) -> Self {
-        let budgets = Arc::new(Budgets::new(app.config.limits.requests, &app.clock));
+        let [budgets, uploads] = [app.config.limits.requests, app.config.limits.uploads]
+            .map(|rate| Arc::new(Budgets::new(rate, &app.clock)));
         budgets.keep_small(&app.stop);
-        Self { app, budgets }
+        uploads.keep_small(&app.stop);
+        Self { app, budgets, uploads }
     }
 
     fn purse(&self, actor: Actor, meta: &RequestMeta) -> Purse {
@@ -33,7 +48,44 @@ impl Bearers {
             Actor::User { id, .. } => Spender::User(id),
             _ => Spender::at(meta.ip),
         };
-        Purse { app: self.app.clone(), budgets: self.budgets.clone(), spender, actor, origin: origin(meta) }
+        let (app, budgets, action) = (self.app.clone(), self.budgets.clone(), "rate_limit.requests");
+        Purse { app, budgets, spender, actor, origin: origin(meta), action }
+    }
+
+    /// Tells who asks.
+    ///
+    /// # Errors
+    /// When a token is given and not good, or cannot be checked at the moment.
+    pub(super) async fn visitor(
+        &self,
+        authorization: Option<&str>,
+        meta: &RequestMeta,
+    ) -> Result<Visitor, AuthRefusal> {
+        let origin = origin(meta);
+        let Some(value) = authorization else {
+            return Ok(Visitor { actor: Actor::Anonymous, origin, expires_at: None, attendance: None });
+        };
+        let Some(token) = token(value) else { return Err(self.refuse(None, meta).await) };
+        match self.app.auth.bearer(token).await {
+            Ok(Bearer { actor, expires_at, attendance }) => {
+                Ok(Visitor { actor, origin, expires_at: Some(expires_at), attendance: Some(attendance) })
+            }
+            Err(Error::Unauthenticated) => Err(self.refuse(Some(token), meta).await),
+            Err(error) => {
+                tracing::error!(?error, "a token could not be checked");
+                Err(AuthRefusal::Unavailable)
+            }
+        }
+    }
+
+    /// Takes a request to `/uploads` from the budget of whoever asks.
+    ///
+    /// # Errors
+    /// When there were too many.
+    pub(super) async fn count_upload(&self, visitor: &Visitor, meta: &RequestMeta) -> Result<(), Overdraft> {
+        let (budgets, action) = (self.uploads.clone(), "rate_limit.uploads");
+        let purse = Purse { budgets, action, ..self.purse(visitor.actor.clone(), meta) };
+        purse.spend(NonZeroU32::MIN).await.map(drop)
     }
 
     /// A token that is not good costs as much as an operation would, so that guessing is slow; and is reported, unless
@@ -57,20 +109,7 @@ impl Authenticator for Bearers {
         authorization: Option<&str>,
         meta: &RequestMeta,
     ) -> Result<Authenticated, AuthRefusal> {
-        let (actor, expires_at, attendance) = match authorization {
-            None => (Actor::Anonymous, None, None),
-            Some(value) => {
-                let Some(token) = token(value) else { return Err(self.refuse(None, meta).await) };
-                match self.app.auth.bearer(token).await {
-                    Ok(bearer) => (bearer.actor, Some(bearer.expires_at), Some(bearer.attendance)),
-                    Err(Error::Unauthenticated) => return Err(self.refuse(Some(token), meta).await),
-                    Err(error) => {
-                        tracing::error!(?error, "a token could not be checked");
-                        return Err(AuthRefusal::Unavailable);
-                    }
-                }
-            }
-        };
+        let Visitor { actor, expires_at, attendance, .. } = self.visitor(authorization, meta).await?;
         let revoked = attendance.as_ref().map_or_else(CancellationToken::new, Attendance::ended);
         let known = actor != Actor::Anonymous;
         let budget = Arc::new(self.purse(actor.clone(), meta));
@@ -87,6 +126,8 @@ struct Purse {
     spender: Spender,
     actor: Actor,
     origin: Origin,
+    /// What the trail says when there is nothing left.
+    action: &'static str,
 }
 
 #[async_trait]
@@ -94,7 +135,7 @@ impl Budget for Purse {
     async fn spend(&self, root_fields: NonZeroU32) -> Result<Option<Balance>, Overdraft> {
         let spent = self.budgets.spend(self.spender, root_fields);
         if spent.is_err() {
-            self.report("rate_limit.requests").await;
+            self.report(self.action).await;
         }
         spent
     }

@@ -13,6 +13,7 @@ pub mod seam;
 pub mod sse;
 #[cfg(test)]
 mod test_server;
+mod uploads;
 pub mod ws;
 
 use std::net::{IpAddr, SocketAddr};
@@ -37,8 +38,9 @@ use self::bearer::Bearers;
 use self::client_address::ClientAddress;
 use self::guard::DocumentLimits;
 use self::seam::{GraphqlState, Limits, RequestMeta};
+use self::uploads::headers as tus;
 use crate::app::App;
-use crate::config::HttpConfig;
+use crate::config::Config;
 use crate::graphql;
 
 /// How far a body may go beyond the largest file: the upload refuses by itself, and more kindly, what is too large
@@ -121,9 +123,11 @@ impl Server {
 
 fn router(app: &Arc<App>, metrics: Option<PrometheusHandle>, sockets: TaskTracker) -> Router {
     let http = &app.config.http;
+    let bearers = Arc::new(Bearers::new(app.clone()));
+    let uploads = uploads::routes(app.clone(), bearers.clone(), sockets.clone());
     let state = GraphqlState {
         schema: graphql::schema(http.introspection),
-        authenticator: Arc::new(Bearers::new(app.clone())),
+        authenticator: bearers,
         clock: app.clock.clone(),
         limits: Arc::new(Limits {
             document: DocumentLimits::default(),
@@ -136,16 +140,18 @@ fn router(app: &Arc<App>, metrics: Option<PrometheusHandle>, sockets: TaskTracke
     let routes = Router::new()
         .route("/", get(ping).with_state(http.graphiql))
         .merge(self::http::routes(state))
+        .merge(uploads)
         .merge(health::routes(app.clone(), metrics))
         .merge(graphiql::routes(http.graphiql));
-    wrapped(routes, http)
+    wrapped(routes, &app.config)
 }
 
 /// Routes with all that goes around them; outermost what every answer gets, also that of a panic.
-fn wrapped(routes: Router, http: &HttpConfig) -> Router {
-    let trusted: Arc<[IpNet]> = http.trusted_proxies.clone().into();
+fn wrapped(routes: Router, config: &Config) -> Router {
+    let trusted: Arc<[IpNet]> = config.http.trusted_proxies.clone().into();
     routes
-        .layer(cors(&http.cors_allowed_origins))
+        .layer(cors(&config.http.cors_allowed_origins))
+        .layer(middleware::from_fn_with_state(config.upload.max_bytes, uploads::tell_abilities))
         .layer(CatchPanicLayer::new())
         .layer(middleware::from_fn_with_state(trusted, accompany))
 }
@@ -225,18 +231,36 @@ fn cors(origins: &[String]) -> CorsLayer {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::HEAD, Method::PATCH, Method::DELETE])
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             HeaderName::from_static("apollo-require-preflight"),
             HeaderName::from_static("x-request-id"),
+            tus::TUS_RESUMABLE,
+            tus::UPLOAD_OFFSET,
+            tus::UPLOAD_LENGTH,
+            tus::UPLOAD_DEFER_LENGTH,
+            tus::UPLOAD_METADATA,
+            tus::UPLOAD_CHECKSUM,
+            tus::METHOD_OVERRIDE,
         ])
         .expose_headers([
             HeaderName::from_static("x-request-id"),
             header::RETRY_AFTER,
+            header::LOCATION,
             budget::RATE_LIMIT,
             budget::RATE_LIMIT_POLICY,
+            tus::TUS_RESUMABLE,
+            tus::TUS_VERSION,
+            tus::TUS_EXTENSION,
+            tus::TUS_MAX_SIZE,
+            tus::TUS_CHECKSUM_ALGORITHM,
+            tus::UPLOAD_OFFSET,
+            tus::UPLOAD_LENGTH,
+            tus::UPLOAD_DEFER_LENGTH,
+            tus::UPLOAD_METADATA,
+            tus::UPLOAD_EXPIRES,
         ])
 }
 
@@ -248,13 +272,12 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::config::Config;
 
     #[tokio::test]
     async fn the_answer_of_a_panic_is_protected_and_tells_nothing() {
         let config = Config::from_vars(HashMap::new()).unwrap();
         let panics = get(async || -> () { panic!("a secret") });
-        let routes = wrapped(Router::new().route("/", panics), &config.http);
+        let routes = wrapped(Router::new().route("/", panics), &config);
         let peer = ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 4711)));
         let request = Request::builder().extension(peer).body(Body::empty()).unwrap();
         let answer = routes.oneshot(request).await.unwrap();

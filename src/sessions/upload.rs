@@ -26,10 +26,11 @@ use crate::entity::session::{self, Attendance, Model, Status};
 use crate::entity::{patient, user};
 use crate::error::{Code, Error, Result, UserError};
 use crate::failpoint;
-use crate::idempotency::{self, Asked, Claim};
+use crate::idempotency::{self, Asked, Claim, Done};
 use crate::patients;
 use crate::storage::Storage;
 use crate::text;
+use crate::uploads::{self, Unfinished};
 
 /// Takes recordings in.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub struct Uploads {
     pub pipeline: Pipeline,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Recordings that arrived in parts.
+    pub unfinished: Unfinished,
     /// How much is too much.
     pub limits: UploadConfig,
 }
@@ -59,6 +62,8 @@ pub struct NewRecording {
     pub duration_minutes: Option<i32>,
     /// So that it can be sent twice.
     pub idempotency_key: Option<String>,
+    /// The upload it arrived by, if it came in parts.
+    pub upload_id: Option<Uuid>,
 }
 
 /// A recording that has arrived, is complete and can be decoded.
@@ -87,30 +92,65 @@ impl Uploads {
         new: NewRecording,
         chunks: impl Stream<Item = Result<Bytes, Interrupted>> + Send,
     ) -> Result<Model> {
-        let therapist_id = actor.therapist_id()?;
-        self.check(&new)?;
-        let Some(key) = new.idempotency_key.clone() else {
-            patients::open_for_sessions(&self.db, actor, new.patient_id).await?;
-            return self.take_in(actor, origin, &new, self.receive(chunks).await?, None).await;
-        };
-        match idempotency::ask(&self.db, therapist_id, "uploadSession", &key, self.clock.now()).await? {
-            Asked::Done(done) => {
+        let chunks = chunks.map(|chunk| chunk.map_err(|_| interrupted()));
+        match self.ask(actor, &new).await? {
+            Some(Asked::Done(done)) => {
                 let sha256 = self.hash_only(chunks).await?;
-                let id = done.replay(&input_hash(&new, &sha256))?;
-                let found =
-                    session::visible_to(actor).filter(session::Column::Id.eq(id)).one(&self.db).await?;
-                found.ok_or_else(|| UserError::not_found("session").into())
+                self.replay(actor, &done, &input_hash(&new, &sha256)).await
             }
-            Asked::Claimed(claim) => {
-                let taken_in = self.receive_and_take_in(actor, origin, &new, chunks, &claim).await;
-                if taken_in.is_err()
-                    && let Err(error) = idempotency::release(&self.db, &claim).await
-                {
-                    tracing::warn!(%error, "an idempotency key was not released; it goes stale");
-                }
-                taken_in
+            Some(Asked::Claimed(claim)) => {
+                let taken_in = self.receive_and_take_in(actor, origin, &new, chunks, Some(&claim)).await;
+                self.release_after(taken_in, &claim).await
             }
+            None => self.receive_and_take_in(actor, origin, &new, chunks, None).await,
         }
+    }
+
+    /// Takes in a recording that has arrived in parts (`new.upload_id`), and puts its session on the way.
+    ///
+    /// # Errors
+    /// As [`Self::upload`]; `NOT_FOUND` and `INVALID_STATE` also for the upload. One that is no recording is removed; one
+    /// that is damaged stays until it expires, so that the readable part can be asked for.
+    pub async fn finish(
+        &self,
+        actor: &Actor,
+        origin: &Origin,
+        new: NewRecording,
+        upload_id: Uuid,
+    ) -> Result<Model> {
+        let new = NewRecording { upload_id: Some(upload_id), ..new };
+        match self.ask(actor, &new).await? {
+            Some(Asked::Done(done)) => self.replay(actor, &done, &input_hash(&new, "")).await,
+            Some(Asked::Claimed(claim)) => {
+                let taken_in = self.assemble_and_take_in(actor, origin, new, upload_id, Some(&claim)).await;
+                self.release_after(taken_in, &claim).await
+            }
+            None => self.assemble_and_take_in(actor, origin, new, upload_id, None).await,
+        }
+    }
+
+    /// Checks what can be checked before the first byte is read, and asks for the key, if there is one.
+    async fn ask(&self, actor: &Actor, new: &NewRecording) -> Result<Option<Asked>> {
+        let therapist_id = actor.therapist_id()?;
+        self.check(new)?;
+        let Some(key) = &new.idempotency_key else { return Ok(None) };
+        idempotency::ask(&self.db, therapist_id, "uploadSession", key, self.clock.now()).await.map(Some)
+    }
+
+    async fn replay(&self, actor: &Actor, done: &Done, input_hash: &str) -> Result<Model> {
+        let id = done.replay(input_hash)?;
+        let found = session::visible_to(actor).filter(session::Column::Id.eq(id)).one(&self.db).await?;
+        found.ok_or_else(|| UserError::not_found("session").into())
+    }
+
+    /// A request that failed lets go of its key.
+    async fn release_after(&self, taken_in: Result<Model>, claim: &Claim) -> Result<Model> {
+        if taken_in.is_err()
+            && let Err(error) = idempotency::release(&self.db, claim).await
+        {
+            tracing::warn!(%error, "an idempotency key was not released; it goes stale");
+        }
+        taken_in
     }
 
     async fn receive_and_take_in(
@@ -118,12 +158,32 @@ impl Uploads {
         actor: &Actor,
         origin: &Origin,
         new: &NewRecording,
-        chunks: impl Stream<Item = Result<Bytes, Interrupted>> + Send,
-        claim: &Claim,
+        chunks: impl Stream<Item = Result<Bytes>> + Send,
+        claim: Option<&Claim>,
     ) -> Result<Model> {
         patients::open_for_sessions(&self.db, actor, new.patient_id).await?;
         let received = self.receive(chunks).await?;
-        self.take_in(actor, origin, new, received, Some(claim)).await
+        self.take_in(actor, origin, new, received, claim).await
+    }
+
+    async fn assemble_and_take_in(
+        &self,
+        actor: &Actor,
+        origin: &Origin,
+        mut new: NewRecording,
+        upload_id: Uuid,
+        claim: Option<&Claim>,
+    ) -> Result<Model> {
+        let upload = self.unfinished.complete(actor, upload_id).await?;
+        new.file_name = new.file_name.or_else(|| uploads::file_name(&upload));
+        let bytes = self.unfinished.bytes(&upload).await?;
+        let taken_in = self.receive_and_take_in(actor, origin, &new, bytes, claim).await;
+        match &taken_in {
+            Ok(_) => self.unfinished.clear(&upload).await,
+            Err(error) if is_useless(error) => self.unfinished.refuse(&upload).await,
+            Err(_) => {}
+        }
+        taken_in
     }
 
     /// Refuses what can be refused before the first byte is read.
@@ -137,10 +197,7 @@ impl Uploads {
         Ok(())
     }
 
-    async fn receive(
-        &self,
-        chunks: impl Stream<Item = Result<Bytes, Interrupted>> + Send,
-    ) -> Result<Received> {
+    async fn receive(&self, chunks: impl Stream<Item = Result<Bytes>> + Send) -> Result<Received> {
         let file = self.storage.spool()?;
         let mut out = tokio::fs::File::from_std(file.reopen()?);
         let mut inspector = Inspector::start(Limits { max_duration: self.limits.max_duration });
@@ -156,10 +213,7 @@ impl Uploads {
         Ok(Received { file, bytes: meter.bytes, sha256: meter.sha256(), info })
     }
 
-    async fn hash_only(
-        &self,
-        chunks: impl Stream<Item = Result<Bytes, Interrupted>> + Send,
-    ) -> Result<String> {
+    async fn hash_only(&self, chunks: impl Stream<Item = Result<Bytes>> + Send) -> Result<String> {
         let mut meter = Meter::new(self.limits.max_bytes);
         pin_mut!(chunks);
         while let Some(chunk) = chunks.next().await {
@@ -227,6 +281,9 @@ impl Uploads {
             ..Default::default()
         };
         audit::record(&txn, Witness { actor, origin, at: now }, event).await?;
+        if let Some(upload_id) = new.upload_id {
+            self.unfinished.consume(&txn, upload_id).await?;
+        }
         if let Some(claim) = claim {
             idempotency::complete(&txn, claim, &input_hash, session.id, now).await?;
         }
@@ -257,8 +314,8 @@ impl Meter {
         Self { hash: Sha256::new(), bytes: 0, max_bytes }
     }
 
-    fn take(&mut self, chunk: Result<Bytes, Interrupted>) -> Result<Bytes> {
-        let chunk = chunk.map_err(|_| interrupted())?;
+    fn take(&mut self, chunk: Result<Bytes>) -> Result<Bytes> {
+        let chunk = chunk?;
         self.bytes += chunk.len() as u64;
         if self.bytes > self.max_bytes {
             let message = format!("The file is larger than {} MB.", self.max_bytes / 1024 / 1024);
@@ -338,13 +395,21 @@ fn check_date(date: NaiveDate, now: DateTime<Utc>) -> Result<(), UserError> {
     Ok(())
 }
 
+/// The file counts by its content; one that came in parts by its upload, for its parts may be gone already.
 fn input_hash(new: &NewRecording, sha256: &str) -> String {
+    let upload = new.upload_id.map(|id| format!("upload {id}"));
     idempotency::input_hash(&[
         &new.patient_id.to_string(),
         &new.session_date.map(|date| date.to_string()).unwrap_or_default(),
         &new.duration_minutes.map(|minutes| minutes.to_string()).unwrap_or_default(),
-        sha256,
+        upload.as_deref().unwrap_or(sha256),
     ])
+}
+
+/// Whether what arrived is nothing that anybody would ask for again.
+fn is_useless(error: &Error) -> bool {
+    let useless = [Code::UnsupportedMedia, Code::SilentMedia, Code::FileTooLarge];
+    matches!(error, Error::User(error) if useless.contains(&error.code))
 }
 
 fn interrupted() -> Error {

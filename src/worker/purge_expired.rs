@@ -36,6 +36,10 @@ impl Handler for PurgeExpired {
                 tracing::info!(table, removed, "purged");
             }
         }
+        let removed = app.unfinished.sweep().await?;
+        if removed > 0 {
+            tracing::info!(removed, "unfinished uploads were removed");
+        }
         Ok(())
     }
 

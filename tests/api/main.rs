@@ -34,4 +34,5 @@ mod subscriptions;
 mod support;
 mod timing;
 mod transcripts;
+mod uploads;
 mod users;

@@ -123,6 +123,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     alone("Mutation.archivePatient", "patientId: $patient", OWN_THERAPIST),
     op("Mutation.uploadSession", "input: { patientId: $patient, audio: $file }", OWN_THERAPIST),
     op(
+        "Mutation.uploadSession",
+        "input: { patientId: $patient, uploadId: $session }",
+        [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, NOT_FOUND, NOT_FOUND, FORBIDDEN],
+    ),
+    op(
         "Mutation.retrySession",
         "sessionId: $session",
         [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, "INVALID_STATE", NOT_FOUND, FORBIDDEN],

@@ -127,6 +127,11 @@ impl Client {
         payload["session"]["id"].as_str().unwrap_or_else(|| panic!("{payload}")).to_owned()
     }
 
+    /// A request with the client's token.
+    pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.authorized(self.http.request(method, format!("http://{}{path}", self.address)))
+    }
+
     pub(crate) fn post(&self, path: &str) -> reqwest::RequestBuilder {
         self.authorized(self.http.post(format!("http://{}{path}", self.address)))
     }

@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 pub(crate) mod practice;
 pub(crate) mod provider;
 pub(crate) mod socket;
+pub(crate) mod tus;
 pub(crate) mod wer;
 
 use std::collections::HashMap;
@@ -45,10 +46,16 @@ impl TestApp {
 
     /// The same, with other settings.
     pub(crate) async fn with(vars: &[(&str, &str)]) -> Self {
+        Self::configured(vars, |_| {}).await
+    }
+
+    /// The same, also with settings that are no variables.
+    pub(crate) async fn configured(vars: &[(&str, &str)], change: impl FnOnce(&mut Config)) -> Self {
         let provider = ScriptedProvider::start().await;
         let data = tempfile::tempdir().unwrap();
         let mut config = Config::from_vars(variables(&provider, data.path(), vars).await).unwrap();
         config.worker.backoff = std::time::Duration::from_millis(1);
+        change(&mut config);
         let clock = Arc::new(FixedClock::new(today()));
         let app = App::start(config, clock.clone()).await.unwrap();
         let server = Server::bind(app.clone(), None).await.unwrap();
@@ -203,6 +210,7 @@ pub(crate) async fn variables(
         ("RATE_LIMIT_SIGNUP", "off".into()),
         ("RATE_LIMIT_EXPORTS", "off".into()),
         ("RATE_LIMIT_REQUESTS", "off".into()),
+        ("RATE_LIMIT_UPLOADS", "off".into()),
         ("MODELS_DIR", models_dir().display().to_string()),
     ];
     let base = base.into_iter().map(|(name, value)| (name.to_owned(), value));
