@@ -1,20 +1,13 @@
 //! A recording as samples for speech recognition.
 
 use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 
+use super::layout::Layout;
 use super::pcm::Pcm;
 use super::resample::Resampler;
 use super::{AudioError, Container, SAMPLE_RATE, source};
-
-/// What of a recording is listened to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Track {
-    /// All channels, mixed to one.
-    Mix,
-    /// One channel, from 0.
-    Channel(u16),
-}
 
 /// The sound of a recording, mono at 16 kHz, in chunks of about a second; see [`decode`].
 pub struct Samples16k {
@@ -26,20 +19,49 @@ pub struct Samples16k {
     is_done: bool,
 }
 
+/// Which sound of a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Track {
+    /// All channels, mixed to one.
+    #[default]
+    Mix,
+    /// One channel, counted from 0; silence where the recording has no such channel.
+    Channel(u16),
+}
+
 /// Opens a recording for recognition. Memory is bounded whatever the file says. Sound keeps its place on the time
 /// line: packets that cannot be decoded and holes in the time stamps become silence, and the resampler's delay is
-/// taken out.
+/// taken out. It ends where no more can be read.
 ///
 /// # Errors
 /// As for [`Inspector`](super::Inspector), of what shows at the beginning. What is inspected has no other errors;
 /// the duration is not limited here.
-pub fn decode(path: &Path, _track: Track) -> Result<Samples16k, AudioError> {
-    let (container, input) = source::open(Box::new(File::open(path)?))?;
-    let pcm = match container {
-        Container::Mp4 => Pcm::mp4_file(File::open(path)?)?,
-        _ => Pcm::stream(container, input)?,
-    };
+pub fn decode(path: &Path, track: Track) -> Result<Samples16k, AudioError> {
+    let pcm = open(path, track)?;
     Ok(Samples16k { pcm, resampler: None, gap: 0, held: Vec::new(), is_done: false })
+}
+
+/// Opens a recording as a file. An MP4 that breaks off can only be read as the stream that it was.
+pub(super) fn open(path: &Path, track: Track) -> Result<Pcm, AudioError> {
+    let (container, input) = source::open(Box::new(File::open(path)?))?;
+    match container {
+        Container::Mp4 if !breaks_off(path)? => Pcm::mp4_file(File::open(path)?, track),
+        _ => Pcm::stream(container, input, track),
+    }
+}
+
+fn breaks_off(path: &Path) -> io::Result<bool> {
+    let mut input = BufReader::with_capacity(64 * 1024, File::open(path)?);
+    let mut layout = Layout::default();
+    loop {
+        let bytes = input.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(layout.missing().is_some());
+        }
+        layout.feed(bytes);
+        let count = bytes.len();
+        input.consume(count);
+    }
 }
 
 impl Samples16k {

@@ -1,6 +1,5 @@
 //! Validating and measuring a recording while it arrives.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +9,11 @@ use bytes::{Buf as _, Bytes};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::arrangement::Arrangement;
 use super::layout::Layout;
 use super::pcm::Pcm;
 use super::verdict::{Extent, Heard};
-use super::{AudioError, Container, source};
+use super::{AudioError, Container, Track, decode, source};
 
 /// Chunks on their way to the decoder. Few, for each may be large: whoever writes faster has to wait.
 const CHUNKS_IN_FLIGHT: usize = 4;
@@ -23,6 +23,18 @@ const CHUNKS_IN_FLIGHT: usize = 4;
 pub struct Limits {
     /// The longest duration, as decoded.
     pub max_duration: Duration,
+    /// Whether a recording that is damaged or cut off is taken for what can be read of it, if that is a second at
+    /// least.
+    pub allow_partial: bool,
+}
+
+/// What there is of a recording that is damaged or cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partial {
+    /// How much of it could be read, in milliseconds, without the silence in the place of what could not.
+    pub readable_ms: i64,
+    /// What is wrong with it; completes "because …".
+    pub detail: String,
 }
 
 /// What a recording is, measured by decoding it.
@@ -42,13 +54,20 @@ pub struct AudioInfo {
     pub peak_dbfs: f32,
     /// The mean level of the channels mixed to one, in dBFS; of an MP4 with its index at the end, of samples.
     pub rms_dbfs: f32,
+    /// Whether each of two channels holds one side of the conversation.
+    pub arrangement: Arrangement,
+    /// Set if this is not all of the recording. Decoding then gives what can be read, and silence for holes in it.
+    pub partial: Option<Partial>,
 }
 
 impl AudioInfo {
     /// How many tracks are to be recognised apart.
     #[must_use]
     pub fn tracks(&self) -> i16 {
-        1
+        match self.arrangement {
+            Arrangement::Mixed => 1,
+            Arrangement::SeparateChannels => 2,
+        }
     }
 }
 
@@ -174,7 +193,8 @@ impl Read for Arriving {
 
 fn inspect(upload: Upload, limits: Limits) -> Result<Seen, AudioError> {
     let (container, input) = source::open(Box::new(upload.clone()))?;
-    let heard = Pcm::stream(container, input).and_then(|pcm| Heard::all_of(pcm, limits, Extent::Everything));
+    let heard = Pcm::stream(container, input, Track::Mix)
+        .and_then(|pcm| Heard::all_of(pcm, limits, Extent::Everything));
     if container == Container::Mp4 {
         return inspect_mp4_stream(heard, &upload.into_layout()?);
     }
@@ -197,11 +217,12 @@ fn inspect_mp4_stream(heard: Result<Heard, AudioError>, layout: &Layout) -> Resu
 /// Checks an MP4 whose index stands behind the sound (most recorders write it so) when the file is complete. All
 /// packets are read, which shows whether all bytes that the index names are there and takes a fraction of a second;
 /// but to decode an hour takes longer than an uploader should wait, so a second out of every ten is, which finds
-/// stretches that were overwritten. Only a file that seems silent is decoded in full.
+/// stretches that were overwritten. Only a file that seems silent, or is accepted in part, is decoded in full.
 fn inspect_mp4(file: &Path, limits: Limits) -> Result<AudioInfo, AudioError> {
-    let check = |extent| Heard::all_of(Pcm::mp4_file(File::open(file)?)?, limits, extent)?.judge_file();
+    let check = |extent| Heard::all_of(decode::open(file, Track::Mix)?, limits, extent)?.judge_file();
     match check(Extent::Samples) {
         Err(AudioError::Silent) => check(Extent::Everything),
+        Err(AudioError::Damaged { .. }) if limits.allow_partial => check(Extent::Everything),
         verdict => verdict,
     }
 }

@@ -70,11 +70,11 @@ impl Level {
     }
 }
 
-/// The mean level of a stretch in dBFS; of nothing, that of silence.
-#[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a level needs no more")]
+/// The mean level (RMS) of some sound in dBFS; far below any sound, -379, when there is none.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a level needs no more")]
 pub fn level_dbfs(samples: &[f32]) -> f32 {
-    decibels(samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len().max(1) as f32)
+    let energy: f64 = samples.iter().map(|sample| f64::from(sample * sample)).sum();
+    decibels((energy / samples.len().max(1) as f64) as f32)
 }
 
 fn decibels(mean_square: f32) -> f32 {
@@ -97,6 +97,13 @@ mod tests {
         assert!((level.peak_dbfs() + 6.02).abs() < 0.01);
         assert!((level.rms_dbfs() + 6.02).abs() < 0.01);
         assert!(!level.is_silent());
+    }
+
+    #[test]
+    fn the_level_of_a_slice_is_that_of_its_samples() {
+        assert!((level_dbfs(&[0.1, -0.1].repeat(1000)) + 20.0).abs() < 0.01);
+        assert!((level_dbfs(&[1.0; 7]) - 0.0).abs() < 0.01);
+        assert!(level_dbfs(&[]) < -300.0 && level_dbfs(&[0.0; 100]) < -300.0);
     }
 
     #[test]

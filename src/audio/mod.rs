@@ -3,6 +3,7 @@
 //! or file that a caller hands in. Decoding is CPU work: [`decode()`] and [`Pieces`] belong on a blocking thread
 //! (the [`Inspector`] takes its own).
 
+mod arrangement;
 mod container;
 mod decode;
 mod error;
@@ -18,10 +19,11 @@ mod tests;
 mod verdict;
 mod wav;
 
+pub use arrangement::Arrangement;
 pub use container::Container;
 pub use decode::{Samples16k, Track, decode};
 pub use error::AudioError;
-pub use inspect::{AudioInfo, Inspector, Limits};
+pub use inspect::{AudioInfo, Inspector, Limits, Partial};
 pub use level::level_dbfs;
 pub use pieces::{Piece, PieceLengths, Pieces};
 pub use wav::to_wav;

@@ -8,14 +8,14 @@ use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::codecs::registry::CodecRegistry;
 use symphonia::core::errors::{Error, Result as SymphoniaResult};
-use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
+use symphonia::core::formats::{self, FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions, ReadOnlySource};
 use symphonia::core::packet::Packet;
 use symphonia::core::units::TimeBase;
 use symphonia::default::formats::{FlacReader, IsoMp4Reader, MkvReader, MpaReader, OggReader, WavReader};
 
 use super::source::Input;
-use super::{AudioError, Container};
+use super::{AudioError, Container, Track};
 
 /// What is decoded at all: outside of these ranges files are nonsense, and their buffers would be huge.
 const SAMPLE_RATES: std::ops::RangeInclusive<u32> = 4000..=192_000;
@@ -27,6 +27,9 @@ const TOLERATED_GAPS_PER_SECOND: u64 = 10;
 
 /// A packet of this size holds more than zeros.
 const SHORTEST_BLANK: usize = 16;
+
+/// What is wrong with a file that a demuxer cannot make sense of.
+pub(super) const CONTRADICTION: &str = "its contents contradict each other";
 
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     let mut codecs = CodecRegistry::new();
@@ -43,6 +46,8 @@ pub(super) struct Block<'a> {
     pub length: u64,
     /// Mono samples; none if the packet was only passed over, zeros if it was unreadable.
     pub samples: &'a [f32],
+    /// The channels that they are made of; none if it was passed over or unreadable.
+    pub channels: &'a [Vec<f32>],
     /// Whether it could not be decoded.
     pub is_lost: bool,
     /// Samples a second; 0 until a packet was decoded, for headers may state another rate than the sound has.
@@ -54,7 +59,9 @@ pub(super) struct Pcm {
     reader: Box<dyn FormatReader>,
     decoder: Box<dyn AudioDecoder>,
     container: Container,
-    track: u32,
+    /// What becomes the mono samples.
+    wanted: Track,
+    stream: u32,
     time_base: TimeBase,
     promised: Option<u64>,
     rate: u32,
@@ -65,6 +72,7 @@ pub(super) struct Pcm {
     usual_length: usize,
     was_passed_over: bool,
     ended_early: bool,
+    contradicts_itself: bool,
     planes: Vec<Vec<f32>>,
     mono: Vec<f32>,
 }
@@ -72,26 +80,33 @@ pub(super) struct Pcm {
 impl Pcm {
     /// Reads a stream. It is never rewound, so that a file is read just as an upload is: given a seekable MP3,
     /// the demuxer guesses the length from the bit rate, and then trims sound that lies beyond its guess.
-    pub(super) fn stream(container: Container, input: Input) -> Result<Self, AudioError> {
+    pub(super) fn stream(container: Container, input: Input, wanted: Track) -> Result<Self, AudioError> {
         Self::open(
             container,
             MediaSourceStream::new(Box::new(ReadOnlySource::new(input)), MediaSourceStreamOptions::default()),
+            wanted,
         )
     }
 
     /// Reads an MP4 file, whose index may stand behind the sound.
-    pub(super) fn mp4_file(file: File) -> Result<Self, AudioError> {
+    pub(super) fn mp4_file(file: File, wanted: Track) -> Result<Self, AudioError> {
         Self::open(
             Container::Mp4,
             MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default()),
+            wanted,
         )
     }
 
-    fn open(container: Container, stream: MediaSourceStream<'static>) -> Result<Self, AudioError> {
-        let reader = format_reader(container, stream).map_err(unreadable)?;
+    fn open(
+        container: Container,
+        input: MediaSourceStream<'static>,
+        wanted: Track,
+    ) -> Result<Self, AudioError> {
+        let reader = format_reader(container, input).map_err(unreadable)?;
         let (track, decoder) = start(reader.as_ref(), container)?;
         Ok(Self {
-            track: track.id,
+            wanted,
+            stream: track.id,
             time_base: track.time_base.unwrap_or_default(),
             promised: track.num_frames.filter(|frames| *frames > 0),
             reader,
@@ -104,12 +119,13 @@ impl Pcm {
             usual_length: 0,
             was_passed_over: false,
             ended_early: false,
+            contradicts_itself: false,
             planes: Vec::new(),
             mono: Vec::new(),
         })
     }
 
-    /// The next packet's sound; `None` at the end. A packet that is not decoded counts with the usual length.
+    /// The next packet's sound; `None` at the end, or where no more can be read. A packet that is not decoded counts with the usual length.
     pub(super) fn next(&mut self, decode: bool) -> Result<Option<Block<'_>>, AudioError> {
         match self.next_packet()? {
             Some(packet) => Ok(Some(self.block(&packet, decode))),
@@ -152,6 +168,11 @@ impl Pcm {
         self.ended_early
     }
 
+    /// Whether the rest was given up, for the demuxer found no way through.
+    pub(super) fn contradicts_itself(&self) -> bool {
+        self.contradicts_itself
+    }
+
     /// The short name of the codec.
     pub(super) fn codec(&self) -> &'static str {
         self.decoder.codec_info().short_name
@@ -160,7 +181,7 @@ impl Pcm {
     fn next_packet(&mut self) -> Result<Option<Packet>, AudioError> {
         loop {
             match self.reader.next_packet() {
-                Ok(Some(packet)) if packet.track_id == self.track => return Ok(Some(packet)),
+                Ok(Some(packet)) if packet.track_id == self.stream => return Ok(Some(packet)),
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(None),
                 Err(Error::ResetRequired) => self.restart()?,
@@ -169,7 +190,11 @@ impl Pcm {
                     return Ok(None);
                 }
                 Err(Error::IoError(error)) => return Err(AudioError::Io(error)),
-                Err(error) => return Err(contradictory(&error, self.position_ms())),
+                Err(error) => {
+                    tracing::debug!(%error, "a recording cannot be demuxed to its end");
+                    self.contradicts_itself = true;
+                    return Ok(None);
+                }
             }
         }
     }
@@ -177,7 +202,7 @@ impl Pcm {
     /// Another recording follows in the same file (chained Ogg).
     fn restart(&mut self) -> Result<(), AudioError> {
         let (track, decoder) = start(self.reader.as_ref(), self.container)?;
-        self.track = track.id;
+        self.stream = track.id;
         self.time_base = track.time_base.unwrap_or_default();
         self.decoder = decoder;
         self.anchor = None;
@@ -199,7 +224,9 @@ impl Pcm {
         let gap = self.gap_before(packet.pts.get());
         let length = if decode { self.mono.len() } else { self.usual_length } as u64;
         self.position += gap + length;
-        Block { gap, length, samples: &self.mono, is_lost, rate: self.rate }
+        let channels = if decode && !is_lost { usize::from(self.channels) } else { 0 };
+        let channels = &self.planes[..channels];
+        Block { gap, length, samples: &self.mono, channels, is_lost, rate: self.rate }
     }
 
     /// Whether the packet was overwritten with zeros, which some decoders take for silence.
@@ -220,10 +247,19 @@ impl Pcm {
         self.rate = rate;
         self.channels = u16::try_from(channels).unwrap_or(u16::MAX);
         sound.copy_to_vecs_planar(&mut self.planes);
-        mix(&self.planes[..channels], &mut self.mono);
+        let planes = &mut self.planes[..channels];
         if self.container == Container::Mp3 {
             let delay = usize::try_from(packet.trim_start.get()).unwrap_or(usize::MAX);
-            self.mono.drain(..delay.min(self.mono.len()));
+            for plane in planes.iter_mut() {
+                plane.drain(..delay.min(plane.len()));
+            }
+        }
+        match self.wanted {
+            Track::Mix => mix(planes, &mut self.mono),
+            Track::Channel(channel) => match planes.get(usize::from(channel)) {
+                Some(plane) => self.mono.extend_from_slice(plane),
+                None => self.mono.resize(planes.first().map_or(0, Vec::len), 0.0),
+            },
         }
         true
     }
@@ -265,7 +301,7 @@ fn format_reader(
 fn start(
     reader: &dyn FormatReader,
     container: Container,
-) -> Result<(Track, Box<dyn AudioDecoder>), AudioError> {
+) -> Result<(formats::Track, Box<dyn AudioDecoder>), AudioError> {
     let Some(track) = reader.default_track(TrackType::Audio) else {
         return Err(AudioError::unsupported("a video or other file without sound that we can read"));
     };
@@ -296,14 +332,12 @@ fn unreadable(error: Error) -> AudioError {
             AudioError::damaged(0, "the file ends before the sound begins")
         }
         Error::IoError(error) => AudioError::Io(error),
-        error => contradictory(&error, 0),
+        error => {
+            // What exactly a demuxer stumbled over is for developers only.
+            tracing::debug!(%error, "a recording cannot be demuxed");
+            AudioError::damaged(0, CONTRADICTION)
+        }
     }
-}
-
-/// What exactly a demuxer stumbled over is for developers only.
-fn contradictory(error: &Error, readable_ms: i64) -> AudioError {
-    tracing::debug!(%error, "a recording cannot be demuxed");
-    AudioError::damaged(readable_ms, "its contents contradict each other")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "there are at most 8 channels")]

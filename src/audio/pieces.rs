@@ -28,6 +28,14 @@ pub struct PieceLengths {
     pub overlap: Duration,
 }
 
+impl Default for PieceLengths {
+    /// At most 5 minutes, cut within their last 30 seconds, with a lead of 2 seconds.
+    fn default() -> Self {
+        let (longest, search) = (Duration::from_mins(5), Duration::from_secs(30));
+        Self { longest, search, overlap: Duration::from_secs(2) }
+    }
+}
+
 /// A stretch of a recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
@@ -93,6 +101,8 @@ impl<I: Iterator<Item = Result<Vec<f32>, AudioError>>> Pieces<I> {
     /// piece needs any more.
     fn fill(&mut self) -> Result<(), AudioError> {
         let wanted = self.until().min(self.taken + self.room() + 1);
+        // At once, for a buffer that grows by doubling may become twice as large as it has to.
+        self.pending.reserve_exact((self.longest + 2 * SHORTEST).saturating_sub(self.pending.len()));
         loop {
             let needed = self.taken.saturating_sub(self.overlap);
             let needless = needed.saturating_sub(self.base).min(self.pending.len());
@@ -114,8 +124,8 @@ impl<I: Iterator<Item = Result<Vec<f32>, AudioError>>> Pieces<I> {
         let room = self.room();
         let length = match there {
             0 => return None,
-            // What rounding to milliseconds leaves behind the last kept piece.
-            length if length < MS && self.taken > 0 => return None,
+            // Less than half a millisecond is what rounding leaves behind what is kept up to the end.
+            length if length < MS / 2 => return None,
             length if length <= room => length,
             _ => {
                 let from = lead + room - self.search;
@@ -250,6 +260,45 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_lead_is_the_end_of_what_came_before_also_of_what_is_kept() {
+        let samples = noise(16_000 * 20, 6);
+        let cut = |kept: Range<i64>| -> Vec<Piece> {
+            let pieces = Pieces::new(chunked(&samples, 1024), lengths(6000, 2000, 1500), vec![kept]);
+            pieces.map(Result::unwrap).collect()
+        };
+        let pieces = cut(1000..9000);
+        assert_eq!((pieces[0].start_ms, pieces[0].end_ms, pieces[0].lead_ms), (0, 1000, 0));
+        assert_eq!((pieces[1].start_ms, pieces[1].lead_ms), (9000, 1500));
+        assert_eq!(pieces[1].samples[..1500 * MS], samples[7500 * MS..9000 * MS]);
+        let early = cut(0..700);
+        assert_eq!((early[0].start_ms, early[0].lead_ms), (700, 700));
+    }
+
+    #[test]
+    fn what_is_kept_up_to_the_end_leaves_nothing() {
+        let samples = noise(16_009, 1);
+        let count = |len: usize, kept: &[(i64, i64)]| {
+            let kept = kept.iter().map(|(start, end)| *start..*end).collect();
+            Pieces::new(chunked(&samples[..len], 77), lengths(5000, 2000, 500), kept).count()
+        };
+        assert_eq!(count(16_009, &[(0, 400), (400, 1001)]), 0);
+        assert_eq!(count(16_007, &[(0, 1000)]), 0);
+        assert_eq!(count(16_009, &[(0, 99_000)]), 0);
+        assert_eq!(count(16_009, &[(0, 1000)]), 1);
+    }
+
+    #[test]
+    fn no_more_than_a_piece_and_a_chunk_is_held() {
+        let chunks = std::iter::repeat_with(|| Ok(noise(16_000, 7))).take(600);
+        let kept = std::iter::once(60_000..550_000).collect();
+        let mut pieces = Pieces::new(chunks, lengths(20_000, 5000, 2000), kept);
+        while pieces.next().is_some() {
+            assert!(pieces.pending.capacity() <= 22_000 * MS, "{}", pieces.pending.capacity());
+        }
+        assert_eq!(pieces.taken, 600_000 * MS);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
@@ -273,7 +322,7 @@ mod tests {
                 prop_assert_eq!(span.start, at);
                 at = span.end;
             }
-            prop_assert!((at - i64::try_from(len / 16).unwrap()).abs() <= 1, "{} of {}", at, len);
+            prop_assert_eq!(at, milliseconds(len));
             for piece in &pieces {
                 prop_assert!(piece.samples.len() as u64 <= longest_ms * 16);
                 let from = usize::try_from(piece.start_ms - piece.lead_ms).unwrap() * MS;

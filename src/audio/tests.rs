@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::*;
 
-const HOURS: Limits = Limits { max_duration: Duration::from_hours(4) };
+const HOURS: Limits = Limits { max_duration: Duration::from_hours(4), allow_partial: false };
+const IN_PART: Limits = Limits { allow_partial: true, ..HOURS };
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/audio").join(name)
@@ -50,7 +51,11 @@ async fn assert_unsupported(what: &str, bytes: &[u8]) {
 }
 
 fn all_samples(path: &Path) -> Vec<f32> {
-    decode(path, Track::Mix).unwrap().flat_map(Result::unwrap).collect()
+    track_of(path, Track::Mix)
+}
+
+fn track_of(path: &Path, track: Track) -> Vec<f32> {
+    decode(path, track).unwrap().flat_map(Result::unwrap).collect()
 }
 
 fn random_bytes(count: usize, seed: u64) -> Vec<u8> {
@@ -136,16 +141,49 @@ async fn a_recording_at_16_khz_is_passed_on_as_it_is() {
     assert!(decoded.iter().zip(&samples).all(|(a, b)| (a - b).abs() < 0.001));
 }
 
+/// A WAV file at 16 kHz, with the channels' samples clipped to 16 bits.
+fn wav_of(channels: &[&[f32]]) -> Vec<u8> {
+    let spec = hound::WavSpec {
+        channels: u16::try_from(channels.len()).unwrap(),
+        sample_rate: SAMPLE_RATE,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = std::io::Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut file, spec).unwrap();
+    for at in 0..channels[0].len() {
+        for channel in channels {
+            #[expect(clippy::cast_possible_truncation, reason = "a float to integer cast saturates")]
+            writer.write_sample((channel[at] * 32_767.0).round() as i16).unwrap();
+        }
+    }
+    writer.finalize().unwrap();
+    file.into_inner()
+}
+
+#[tokio::test]
+async fn a_track_is_the_mix_or_one_channel() {
+    let left: Vec<f32> = (0..20_000_u16).map(|n| f32::from(n % 100) / 200.0).collect();
+    let right: Vec<f32> = left.iter().map(|sample| 0.2 - sample).collect();
+    let file = spooled(&wav_of(&[&left, &right]));
+    let assert_like = |track: Track, wanted: &dyn Fn(usize) -> f32| {
+        let found = track_of(file.path(), track);
+        assert_eq!(found.len(), left.len());
+        assert!((0..found.len()).all(|at| (found[at] - wanted(at)).abs() < 0.001), "{track:?}");
+    };
+    assert_like(Track::Channel(0), &|at| left[at]);
+    assert_like(Track::Channel(1), &|at| right[at]);
+    assert_like(Track::Mix, &|_| 0.1);
+    assert_like(Track::Channel(2), &|_| 0.0);
+    assert_eq!(track_of(&fixture("vbr.mp3"), Track::Channel(0)), all_samples(&fixture("vbr.mp3")));
+}
+
 #[tokio::test]
 async fn the_same_file_always_gives_the_same_pieces() {
     let cut = || -> Vec<Piece> {
         let samples = decode(&fixture("vbr.mp3"), Track::Mix).unwrap();
-        let lengths = PieceLengths {
-            longest: Duration::from_secs(3),
-            search: Duration::from_secs(2),
-            overlap: Duration::ZERO,
-        };
-        let pieces = Pieces::new(samples, lengths, Vec::new());
+        let [longest, search, overlap] = [4, 2, 1].map(Duration::from_secs);
+        let pieces = Pieces::new(samples, PieceLengths { longest, search, overlap }, Vec::new());
         pieces.map(Result::unwrap).collect()
     };
     let pieces = cut();
@@ -334,7 +372,7 @@ async fn silence_is_refused_and_one_word_is_not() {
 
 #[tokio::test]
 async fn the_limit_counts_decoded_sound_and_ends_the_upload() {
-    let limits = Limits { max_duration: Duration::from_secs(2) };
+    let limits = Limits { max_duration: Duration::from_secs(2), ..HOURS };
     for (name, ..) in WHOLE {
         let verdict = inspect_within(limits, &bytes_of(name), 4096).await;
         assert!(matches!(verdict, Err(AudioError::TooLong { .. })), "{name}: {verdict:?}");
@@ -350,7 +388,7 @@ async fn a_time_stamp_that_claims_hours_meets_the_limit() {
     let stamp = last + bytes[last..].iter().position(|byte| *byte == 0xe7).unwrap();
     let length = usize::from(bytes[stamp + 1] & 0x7f);
     bytes[stamp + 2..stamp + 2 + length].fill(0x7f);
-    let limits = Limits { max_duration: Duration::from_secs(30) };
+    let limits = Limits { max_duration: Duration::from_secs(30), ..HOURS };
     let verdict = inspect_within(limits, &bytes, 4096).await;
     assert!(matches!(verdict, Err(AudioError::TooLong { .. })), "{length} bytes of time stamp: {verdict:?}");
 }
@@ -387,4 +425,135 @@ async fn an_mp4_whose_index_names_bytes_beyond_the_end_is_damaged() {
     let size = u32::try_from(bytes.len() - box_start).unwrap();
     bytes[box_start..box_start + 4].copy_from_slice(&size.to_be_bytes());
     assert_damaged("a box that fits the file", &bytes, 4000..=6000).await;
+}
+
+/// Whether decoding gives as much sound as inspecting measured.
+fn assert_decodes_as_measured(what: &str, bytes: &[u8], info: &AudioInfo) {
+    let samples = all_samples(spooled(bytes).path());
+    let decoded_ms = i64::try_from(samples.len()).unwrap() / 16;
+    assert!((decoded_ms - info.duration_ms).abs() <= 1, "{what}: {decoded_ms} of {}", info.duration_ms);
+}
+
+#[tokio::test]
+async fn what_is_cut_off_is_accepted_in_part_where_that_is_allowed() {
+    for (name, _, _, _, _, duration) in WHOLE {
+        let whole = bytes_of(name);
+        for percent in [10, 50, 90, 99] {
+            let what = format!("{name} at {percent} %");
+            let bytes = &whole[..whole.len() * percent / 100];
+            let refusal = inspect(bytes).await.expect_err(&what);
+            assert!(matches!(refusal, AudioError::Damaged { .. }), "{what}: {refusal:?}");
+            match inspect_within(IN_PART, bytes, 4096).await {
+                Ok(info) => {
+                    let partial = info.partial.clone().expect(&what);
+                    let expected = duration * i64::try_from(percent).unwrap() / 100;
+                    assert!((1000..=info.duration_ms).contains(&partial.readable_ms), "{what}: {info:?}");
+                    assert!((info.duration_ms - expected).abs() < 1500, "{what}: {info:?}");
+                    assert!(refusal.to_string().contains(&partial.detail), "{what}: {refusal}, {partial:?}");
+                    assert_decodes_as_measured(&what, bytes, &info);
+                }
+                Err(AudioError::Damaged { readable_ms, .. }) => {
+                    assert!(readable_ms < 1000 && (percent == 10 || name == "index_last.m4a"), "{what}");
+                }
+                Err(other) => panic!("{what}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_mp4_with_its_index_at_the_end_says_that_nothing_can_be_read_without() {
+    let bytes = bytes_of("index_last.m4a");
+    let refusal = inspect_within(IN_PART, &bytes[..bytes.len() / 2], 4096).await.unwrap_err().to_string();
+    assert!(refusal.contains("nothing in it can be read, because its index is missing"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_hole_is_accepted_in_part() {
+    for (name, container, ..) in WHOLE {
+        if container == Container::Wav {
+            continue;
+        }
+        let mut bytes = bytes_of(name);
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 4096].fill(0);
+        let Ok(info) = inspect_within(IN_PART, &bytes, 4096).await else { continue };
+        let partial = info.partial.clone().unwrap_or_else(|| panic!("{name}: {info:?}"));
+        // The frames of an MP3 carry no time: what follows a hole moves up. In WebM there is no way past it.
+        assert!(partial.readable_ms <= info.duration_ms.min(5900), "{name}: {info:?}");
+        assert_decodes_as_measured(name, &bytes, &info);
+    }
+}
+
+#[tokio::test]
+async fn what_is_whole_is_never_partial() {
+    for (name, ..) in WHOLE {
+        let bytes = bytes_of(name);
+        let whole = inspect(&bytes).await.unwrap();
+        assert_eq!(whole.partial, None);
+        assert_eq!(inspect_within(IN_PART, &bytes, 4096).await.unwrap(), whole, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn less_than_a_second_or_silence_is_no_part_worth_having() {
+    let bytes = bytes_of("phone.wav");
+    let short = inspect_within(IN_PART, &bytes[..15_000], 4096).await;
+    assert!(matches!(short, Err(AudioError::Damaged { readable_ms: 900..1000, .. })), "{short:?}");
+    let silence = to_wav(&vec![0.0; 160_000]);
+    let silent = inspect_within(IN_PART, &silence[..100_000], 4096).await;
+    assert!(matches!(silent, Err(AudioError::Silent)), "{silent:?}");
+    let text = inspect_within(IN_PART, "no sound at all ".repeat(9999).as_bytes(), 4096).await;
+    assert!(matches!(text, Err(AudioError::Unsupported { .. })), "{text:?}");
+}
+
+/// Six seconds of speech on two channels that take turns of a second and a half.
+fn conversation() -> [Vec<f32>; 2] {
+    let speech = all_samples(&fixture("speech.flac"));
+    let side = |own: usize| -> Vec<f32> {
+        let in_turn = |at: usize| if at / 24_000 % 2 == own { speech[at] } else { 0.0 };
+        (0..speech.len()).map(in_turn).collect()
+    };
+    [side(0), side(1)]
+}
+
+fn leaking(sound: &[f32], other: &[f32], decibels: f32) -> Vec<f32> {
+    let gain = 10_f32.powf(decibels / 20.0);
+    sound.iter().zip(other).map(|(sound, other)| sound + other * gain).collect()
+}
+
+#[tokio::test]
+async fn a_channel_a_speaker_is_found_in_real_speech() {
+    let [left, right] = conversation();
+    let arrangement = async |channels: &[&[f32]]| inspect(&wav_of(channels)).await.unwrap().arrangement;
+    let separate = Arrangement::SeparateChannels;
+    assert_eq!(arrangement(&[&left, &right]).await, separate);
+    for (decibels, wanted) in
+        [(-6.0, Arrangement::Mixed), (-12.0, Arrangement::Mixed), (-20.0, separate), (-30.0, separate)]
+    {
+        let [one, other] = [leaking(&left, &right, decibels), leaking(&right, &left, decibels)];
+        assert_eq!(arrangement(&[&one, &other]).await, wanted, "{decibels} dB");
+    }
+    let mix = leaking(&left, &right, 0.0);
+    assert_eq!(arrangement(&[&mix, &mix]).await, Arrangement::Mixed);
+    assert_eq!(arrangement(&[&mix, &vec![0.0; mix.len()]]).await, Arrangement::Mixed);
+    assert_eq!(arrangement(&[&left, &right, &mix]).await, Arrangement::Mixed);
+    assert_eq!(arrangement(&[&mix]).await, Arrangement::Mixed);
+}
+
+#[tokio::test]
+async fn two_microphones_in_one_room_are_mixed() {
+    let [left, right] = conversation();
+    // Each voice reaches the far microphone 1 ms later and 6 dB quieter, and both with echoes from the walls.
+    let heard = |near: &[f32], far: &[f32]| -> Vec<f32> {
+        let at =
+            |sound: &[f32], index: usize, delay: usize| index.checked_sub(delay).map_or(0.0, |at| sound[at]);
+        let echoes = [(0_usize, 1.0_f32), (160, 0.4), (431, 0.3), (1013, 0.25), (2711, 0.15)];
+        let reaches = |sound: &[f32], index: usize, extra: usize, gain: f32| -> f32 {
+            echoes.iter().map(|(delay, echo)| at(sound, index, delay + extra) * echo * gain).sum()
+        };
+        (0..near.len()).map(|i| reaches(near, i, 0, 0.6) + reaches(far, i, 16, 0.3)).collect()
+    };
+    let file = wav_of(&[&heard(&left, &right), &heard(&right, &left)]);
+    assert_eq!(inspect(&file).await.unwrap().arrangement, Arrangement::Mixed);
 }

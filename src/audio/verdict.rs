@@ -1,15 +1,19 @@
 //! From decoding to a verdict.
 
-use super::inspect::{AudioInfo, Limits};
+use super::arrangement::{Arrangement, Channels};
+use super::inspect::{AudioInfo, Limits, Partial};
 use super::layout::Layout;
 use super::level::Level;
-use super::pcm::{Pcm, milliseconds};
+use super::pcm::{Block, CONTRADICTION, Pcm, milliseconds};
 use super::{AudioError, Container};
 
 /// How much of a recording may be unreadable: one thousandth (3.6 s of an hour), but always a few packets, for the
 /// first ones of a stream cut out of a longer one lean on packets that are not there.
 const TOLERATED_LOSS: u64 = 1000;
 const TOLERATED_LOSS_MS: i64 = 150;
+
+/// A recording in parts is worth having from here on: recognisers invent words for less.
+const SHORTEST_PART_MS: i64 = 1000;
 
 /// Where not everything is decoded: this much of each stretch.
 const STRETCH_SECONDS: u64 = 10;
@@ -27,39 +31,72 @@ pub(super) enum Extent {
 /// What decoding found out.
 pub(super) struct Heard {
     pcm: Pcm,
+    may_be_partial: bool,
     level: Level,
+    channels: Option<Channels>,
+    is_stereo: bool,
     lost: u64,
     gaps: u64,
     is_last_lost: bool,
 }
 
 impl Heard {
-    /// Decodes up to the end.
-    pub(super) fn all_of(mut pcm: Pcm, limits: Limits, extent: Extent) -> Result<Self, AudioError> {
+    /// Decodes up to the end, or up to where no more can be read.
+    pub(super) fn all_of(pcm: Pcm, limits: Limits, extent: Extent) -> Result<Self, AudioError> {
         let longest = i64::try_from(limits.max_duration.as_millis()).unwrap_or(i64::MAX);
-        let (mut level, mut lost, mut gaps, mut is_last_lost) = (None, 0, 0, false);
+        let mut heard = Self {
+            pcm,
+            // Only what was decoded can be told to be readable.
+            may_be_partial: limits.allow_partial && extent == Extent::Everything,
+            level: Level::new(1),
+            channels: None,
+            is_stereo: true,
+            lost: 0,
+            gaps: 0,
+            is_last_lost: false,
+        };
         loop {
-            let second = pcm.position() / u64::from(pcm.rate().max(1));
+            let second = heard.pcm.position() / u64::from(heard.pcm.rate().max(1));
             let decode = extent == Extent::Everything || second % STRETCH_SECONDS < WINDOW_SECONDS;
-            let Some(block) = pcm.next(decode)? else { break };
-            if !block.samples.is_empty() {
-                level.get_or_insert_with(|| Level::new(block.rate)).add(block.samples);
+            if !heard.listen(decode)? {
+                break;
             }
-            is_last_lost = block.is_lost;
-            gaps += block.gap;
-            lost += if is_last_lost { block.length } else { 0 };
             // Before the first sound the rate, and so the limit, means nothing: nothing is counted yet either.
-            if pcm.position_ms() > longest {
+            if heard.pcm.position_ms() > longest {
                 return Err(AudioError::TooLong { max: limits.max_duration });
             }
         }
-        let level = level.unwrap_or_else(|| Level::new(1));
-        Ok(Self { pcm, level, lost, gaps, is_last_lost })
+        if heard.pcm.contradicts_itself() && !limits.allow_partial {
+            return Err(AudioError::damaged(heard.pcm.position_ms(), CONTRADICTION));
+        }
+        Ok(heard)
     }
 
-    /// Whether the file ended in the middle of something.
+    /// Takes the next packet; false at the end.
+    fn listen(&mut self, decode: bool) -> Result<bool, AudioError> {
+        let Some(block) = self.pcm.next(decode)? else { return Ok(false) };
+        if !block.samples.is_empty() {
+            if self.channels.is_none() {
+                self.level = Level::new(block.rate);
+            }
+            self.level.add(block.samples);
+            let channels = self.channels.get_or_insert_with(|| Channels::new(block.rate));
+            match block.channels {
+                [] => {}
+                [left, right] => channels.add(left, right),
+                _ => self.is_stereo = false,
+            }
+        }
+        let Block { gap, length, is_lost, .. } = block;
+        self.is_last_lost = is_lost;
+        self.gaps += gap;
+        self.lost += if is_lost { length } else { 0 };
+        Ok(true)
+    }
+
+    /// Whether the file ended in the middle of something, or could not be followed to its end.
     pub(super) fn ended_early(&self) -> bool {
-        self.pcm.ended_early()
+        self.pcm.ended_early() || self.pcm.contradicts_itself()
     }
 
     /// The verdict on a file whose layout was judged before.
@@ -70,15 +107,23 @@ impl Heard {
     /// The verdict on a stream with this layout.
     pub(super) fn judge(self, layout: &Layout) -> Result<AudioInfo, AudioError> {
         let heard = self.pcm.position() - self.lost - self.gaps;
-        let fault = match heard {
-            0 => Some("no sound in it can be decoded"),
-            _ => layout.missing().or_else(|| self.shortfall()).or_else(|| self.loss(layout)),
+        let readable_ms = milliseconds(heard, self.pcm.rate());
+        let is_enough = self.may_be_partial && readable_ms >= SHORTEST_PART_MS;
+        let partial = match self.fault(layout) {
+            Some(detail) if !is_enough => return Err(AudioError::damaged(readable_ms, detail)),
+            fault => fault.map(|detail| Partial { readable_ms, detail: detail.to_owned() }),
         };
-        match fault {
-            Some(detail) => Err(AudioError::damaged(milliseconds(heard, self.pcm.rate()), detail)),
-            None if self.level.is_silent() => Err(AudioError::Silent),
-            None => Ok(self.info()),
+        if self.level.is_silent() { Err(AudioError::Silent) } else { Ok(self.info(partial)) }
+    }
+
+    /// Says what is wrong with the recording, if something is.
+    fn fault(&self, layout: &Layout) -> Option<&'static str> {
+        if self.pcm.position() == self.lost + self.gaps {
+            return Some("no sound in it can be decoded");
         }
+        let contradiction = self.pcm.contradicts_itself().then_some(CONTRADICTION);
+        let missing = layout.missing().or(contradiction);
+        missing.or_else(|| self.shortfall()).or_else(|| self.loss(layout))
     }
 
     /// Says if the sound is shorter than the container promises.
@@ -114,7 +159,14 @@ impl Heard {
         is_much.then_some("parts of it are unreadable")
     }
 
-    fn info(&self) -> AudioInfo {
+    fn arrangement(&self) -> Arrangement {
+        match &self.channels {
+            Some(channels) if self.is_stereo => channels.arrangement(),
+            _ => Arrangement::Mixed,
+        }
+    }
+
+    fn info(&self, partial: Option<Partial>) -> AudioInfo {
         AudioInfo {
             container: self.pcm.container(),
             codec: self.pcm.codec().to_owned(),
@@ -123,6 +175,8 @@ impl Heard {
             duration_ms: self.pcm.position_ms(),
             peak_dbfs: self.level.peak_dbfs(),
             rms_dbfs: self.level.rms_dbfs(),
+            arrangement: self.arrangement(),
+            partial,
         }
     }
 }

@@ -200,7 +200,8 @@ impl Uploads {
     async fn receive(&self, chunks: impl Stream<Item = Result<Bytes>> + Send) -> Result<Received> {
         let file = self.storage.spool()?;
         let mut out = tokio::fs::File::from_std(file.reopen()?);
-        let mut inspector = Inspector::start(Limits { max_duration: self.limits.max_duration });
+        let mut inspector =
+            Inspector::start(Limits { max_duration: self.limits.max_duration, allow_partial: false });
         let mut meter = Meter::new(self.limits.max_bytes);
         pin_mut!(chunks);
         while let Some(chunk) = chunks.next().await {
