@@ -1,22 +1,26 @@
 //! Every long-lived service, built once from the configuration; known only to the edges: worker, API, command line.
 
+mod providers;
+
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sea_orm::DatabaseConnection;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::ai::extractive::ExtractiveExtractor;
-use crate::ai::openai::{OpenAiExtractor, OpenAiSettings, OpenAiTranscriber};
-use crate::ai::{NoteExtractor, PieceLimits, Prices, Transcriber};
+use self::providers::Providers;
+use crate::ai::{NoteExtractor, PieceLimits, Transcriber};
 use crate::audit::leader::{Leader, Office};
 use crate::audit::trail::Trail;
 use crate::auth::Auth;
 use crate::auth::invitation::Invitations;
 use crate::auth::rate_limit::RateLimits;
 use crate::clock::Clock;
-use crate::config::{AiConfig, Config, OpenAiConfig};
+use crate::config::Config;
+use crate::costs::{Costs, Work};
 use crate::database::Database;
+use crate::error::{Error, Result};
 use crate::events::{self, Feed, Notifier, WakeUps};
 use crate::patients::Patients;
 use crate::sessions::Sessions;
@@ -68,7 +72,11 @@ pub struct App {
     pub feed: Feed,
     /// Hints that there is something new.
     pub wake_ups: WakeUps,
-    /// Speech recognition.
+    /// What was paid, and the budget.
+    pub costs: Costs,
+    /// Who recognises speech and writes notes.
+    pub providers: Providers,
+    /// Speech recognition; to work for somebody, ask [`App::transcriber_for`].
     pub transcriber: Arc<dyn Transcriber>,
     /// Longest piece given to it.
     pub piece: Duration,
@@ -76,7 +84,7 @@ pub struct App {
     pub overlap: Duration,
     /// Pieces given to it at a time.
     pub pieces_at_a_time: usize,
-    /// Note extraction.
+    /// Note extraction; to work for somebody, ask [`App::extractor_for`].
     pub extractor: Arc<dyn NoteExtractor>,
     /// Cancelled when the process is to stop.
     pub stop: CancellationToken,
@@ -99,7 +107,10 @@ impl App {
         let wake_ups = notifier.start(database.pool(), &stop);
         let feed = Feed::start(db.clone(), wake_ups.clone(), &stop).await?;
         let storage = Storage::open(&config.storage)?;
-        let pipeline = Pipeline::new(db.clone(), clock.clone(), notifier);
+        let providers = Providers::new(&config.ai, &clock)?;
+        let piece = piece_limits(&config, providers.speech.limits());
+        let costs = Costs::new(db.clone(), clock.clone(), config.ai.monthly_budget_usd, providers.free());
+        let pipeline = Pipeline::new(db.clone(), clock.clone(), notifier, costs.clone());
         let unfinished = Unfinished {
             db: db.clone(),
             storage: storage.clone(),
@@ -112,11 +123,10 @@ impl App {
             storage: storage.clone(),
             pipeline: pipeline.clone(),
             clock: clock.clone(),
+            costs: costs.clone(),
             limits: config.upload.clone(),
         };
         let limits = RateLimits::new(db.clone(), clock.clone(), config.limits);
-        let providers = Providers::new(&config.ai)?;
-        let piece = piece_limits(&config, providers.transcriber.limits());
         let trail = Trail::new(db.clone(), &config.audit)?;
         let chaining = Leader::start(Office {
             pool: database.pool().clone(),
@@ -133,11 +143,13 @@ impl App {
             sessions: Sessions::new(db.clone()),
             corrections: Corrections::new(db.clone(), clock.clone()),
             releases: Releases::new(db.clone(), clock.clone()),
-            transcriber: providers.transcriber,
+            costs,
+            transcriber: providers.speech.clone(),
             piece: piece.preferred,
             overlap: OVERLAP,
             pieces_at_a_time: piece.at_a_time,
-            extractor: providers.extractor,
+            extractor: providers.notes.clone(),
+            providers,
             config,
             clock,
             db,
@@ -155,6 +167,38 @@ impl App {
         app.auth.presence.start(app.pool(), &app.stop);
         tokio::spawn(app.stop.clone().run_until_cancelled_owned(tend_database(Arc::downgrade(&app))));
         Ok(app)
+    }
+
+    /// Whoever may recognise speech for a therapist: everybody, or where the budget is used up those who charge nothing.
+    /// Asked before every call.
+    ///
+    /// # Errors
+    /// `BUDGET_EXCEEDED`.
+    pub async fn transcriber_for(&self, therapist_id: Uuid) -> Result<Arc<dyn Transcriber>> {
+        if !self.providers.charges(Work::Speech) {
+            return Ok(self.transcriber.clone());
+        }
+        match (self.costs.check(therapist_id).await, &self.providers.free_speech) {
+            (Ok(()), _) => Ok(self.transcriber.clone()),
+            (Err(Error::User(_)), Some(free)) => Ok(free.clone()),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Whoever may write notes for a therapist: everybody, or where the budget is used up those who charge nothing.
+    /// Asked before every call.
+    ///
+    /// # Errors
+    /// `BUDGET_EXCEEDED`.
+    pub async fn extractor_for(&self, therapist_id: Uuid) -> Result<Arc<dyn NoteExtractor>> {
+        if !self.providers.charges(Work::Notes) {
+            return Ok(self.extractor.clone());
+        }
+        match (self.costs.check(therapist_id).await, &self.providers.free_notes) {
+            (Ok(()), _) => Ok(self.extractor.clone()),
+            (Err(Error::User(_)), Some(free)) => Ok(free.clone()),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// The connections, as sqlx has them.
@@ -190,64 +234,8 @@ async fn tend_database(app: Weak<App>) {
     }
 }
 
-/// Who recognises speech and writes notes.
-struct Providers {
-    transcriber: Arc<dyn Transcriber>,
-    extractor: Arc<dyn NoteExtractor>,
-}
-
 /// Pieces of the asked length, as far as every provider takes them.
 fn piece_limits(config: &Config, limits: PieceLimits) -> PieceLimits {
     let preferred = config.worker.piece.unwrap_or(limits.preferred).min(limits.longest);
     PieceLimits { preferred, ..limits }
-}
-
-impl Providers {
-    fn new(config: &AiConfig) -> anyhow::Result<Self> {
-        match &config.openai {
-            Some(openai) => Self::openai(openai, config),
-            None => Self::local(config),
-        }
-    }
-
-    fn openai(config: &OpenAiConfig, ai: &AiConfig) -> anyhow::Result<Self> {
-        let prices = Prices {
-            audio_minute: ai.price_per_audio_minute,
-            million_prompt_tokens: ai.price_per_million_prompt_tokens,
-            million_completion_tokens: ai.price_per_million_completion_tokens,
-        };
-        let settings = OpenAiSettings {
-            base_url: config.base_url.parse()?,
-            api_key: config.api_key.clone(),
-            transcribe_model: config.transcribe_model.clone(),
-            notes_model: config.notes_model.clone(),
-            request_timeout: config.timeout,
-            max_retries: config.max_retries,
-            concurrency: config.concurrency.get(),
-            prices,
-            ..OpenAiSettings::default()
-        };
-        Ok(Self {
-            transcriber: Arc::new(OpenAiTranscriber::new(&settings)?),
-            extractor: Arc::new(OpenAiExtractor::new(&settings)?),
-        })
-    }
-
-    #[cfg(feature = "local-whisper")]
-    #[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
-    fn local(config: &AiConfig) -> anyhow::Result<Self> {
-        use crate::ai::models::Models;
-        use crate::ai::whisper::WhisperTranscriber;
-        let model = Models::new(config.models_dir.clone()).path(&config.whisper_model);
-        let threads = config.whisper_threads.get();
-        let transcriber = WhisperTranscriber::new(model, config.whisper_model.clone(), threads, 1);
-        Ok(Self { transcriber: Arc::new(transcriber), extractor: Arc::new(ExtractiveExtractor) })
-    }
-
-    #[cfg(not(feature = "local-whisper"))]
-    fn local(_: &AiConfig) -> anyhow::Result<Self> {
-        anyhow::bail!(
-            "this binary was built without local-whisper: set OPENAI_API_KEY or OPENAI_BASE_URL, or build with it"
-        )
-    }
 }

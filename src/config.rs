@@ -12,8 +12,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
+pub use self::ai::{AiConfig, OpenAiConfig, PricesConfig, ProviderConfig};
 pub use self::rate::Rate;
 
+mod ai;
 mod rate;
 
 /// What the libraries below us have to say at `info` is for their authors.
@@ -23,7 +25,7 @@ const QUIET: &str = "info,apalis_core=warn,sea_orm_migration=warn,sqlx=warn,symp
 #[derive(Debug, thiserror::Error)]
 #[error("{variable}: {problem}")]
 pub struct ConfigError {
-    variable: &'static str,
+    variable: String,
     problem: String,
 }
 
@@ -135,44 +137,6 @@ pub struct AuditConfig {
     pub head_file: PathBuf,
 }
 
-/// Speech recognition and note extraction.
-#[derive(Clone, Debug)]
-pub struct AiConfig {
-    /// `OPENAI_API_KEY`, `OPENAI_BASE_URL`: either of them switches from the local providers to OpenAI's API.
-    pub openai: Option<OpenAiConfig>,
-    /// `WHISPER_MODEL`: name of the local model.
-    pub whisper_model: String,
-    /// `WHISPER_THREADS` a transcription.
-    pub whisper_threads: NonZeroUsize,
-    /// `MODELS_DIR`: where local models lie.
-    pub models_dir: PathBuf,
-    /// `PRICE_PER_AUDIO_MINUTE`, in dollars.
-    pub price_per_audio_minute: f64,
-    /// `PRICE_PER_MILLION_PROMPT_TOKENS`, in dollars.
-    pub price_per_million_prompt_tokens: f64,
-    /// `PRICE_PER_MILLION_COMPLETION_TOKENS`, in dollars.
-    pub price_per_million_completion_tokens: f64,
-}
-
-/// A server that speaks OpenAI's API.
-#[derive(Clone, Debug)]
-pub struct OpenAiConfig {
-    /// `OPENAI_API_KEY`; local servers often need none.
-    pub api_key: Option<SecretString>,
-    /// `OPENAI_BASE_URL`.
-    pub base_url: String,
-    /// `OPENAI_TRANSCRIBE_MODEL`.
-    pub transcribe_model: String,
-    /// `OPENAI_NOTES_MODEL`.
-    pub notes_model: String,
-    /// `OPENAI_TIMEOUT_SECONDS` for one call.
-    pub timeout: Duration,
-    /// `OPENAI_MAX_RETRIES` within one attempt of a job.
-    pub max_retries: u32,
-    /// `OPENAI_CONCURRENCY`: calls at a time.
-    pub concurrency: NonZeroUsize,
-}
-
 /// Uploads.
 #[derive(Clone, Debug)]
 pub struct UploadConfig {
@@ -246,7 +210,7 @@ impl Config {
         };
         let problem = "has to be set where DATABASE_URL is, the same in every process, at least 32 bytes; \
             `openssl rand -base64 48` makes a good one";
-        Err(ConfigError { variable: missing, problem: problem.into() })
+        Err(ConfigError { variable: missing.into(), problem: problem.into() })
     }
 
     /// Reads `.env`, if there is one, and the environment.
@@ -259,7 +223,7 @@ impl Config {
                 // The error quotes the line, which may hold a secret.
                 let problem =
                     "cannot be read: is every line NAME=value, and every value with a space in quotes?";
-                return Err(ConfigError { variable: ".env", problem: problem.into() });
+                return Err(ConfigError { variable: ".env".into(), problem: problem.into() });
             }
             _ => {}
         }
@@ -337,48 +301,6 @@ impl Config {
     }
 }
 
-impl AiConfig {
-    fn from_vars(vars: &Vars, data_dir: &std::path::Path) -> Result<Self, ConfigError> {
-        // Its threads wait in busy loops: on a machine that does anything else, one processor is left to the others.
-        let threads = std::thread::available_parallelism()
-            .map_or(1, |all| all.get().saturating_sub(1).max(1))
-            .to_string();
-        Ok(Self {
-            openai: OpenAiConfig::from_vars(vars)?,
-            whisper_model: vars.text("WHISPER_MODEL", "tiny.en"),
-            whisper_threads: vars.parse("WHISPER_THREADS", &threads, "a whole number of at least 1")?,
-            models_dir: vars.get("MODELS_DIR").map_or_else(|| data_dir.join("models"), PathBuf::from),
-            price_per_audio_minute: vars.price("PRICE_PER_AUDIO_MINUTE", "0.006")?,
-            price_per_million_prompt_tokens: vars.price("PRICE_PER_MILLION_PROMPT_TOKENS", "2.50")?,
-            price_per_million_completion_tokens: vars
-                .price("PRICE_PER_MILLION_COMPLETION_TOKENS", "10.00")?,
-        })
-    }
-}
-
-impl OpenAiConfig {
-    fn from_vars(vars: &Vars) -> Result<Option<Self>, ConfigError> {
-        if vars.get("OPENAI_API_KEY").is_none() && vars.get("OPENAI_BASE_URL").is_none() {
-            return Ok(None);
-        }
-        let base_url = vars.text("OPENAI_BASE_URL", "https://api.openai.com/v1");
-        let server = url::Url::parse(&base_url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        server.ok_or_else(|| ConfigError {
-            variable: "OPENAI_BASE_URL",
-            problem: "expected a URL such as https://api.openai.com/v1".into(),
-        })?;
-        Ok(Some(Self {
-            api_key: vars.secret("OPENAI_API_KEY"),
-            base_url,
-            transcribe_model: vars.text("OPENAI_TRANSCRIBE_MODEL", "whisper-1"),
-            notes_model: vars.text("OPENAI_NOTES_MODEL", "gpt-4o"),
-            timeout: vars.seconds("OPENAI_TIMEOUT_SECONDS", "300")?,
-            max_retries: vars.parse("OPENAI_MAX_RETRIES", "3", "a whole number")?,
-            concurrency: vars.parse("OPENAI_CONCURRENCY", "4", "a whole number of at least 1")?,
-        }))
-    }
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LogFormat {
     Pretty,
@@ -410,7 +332,7 @@ impl Vars {
     }
 
     /// Comma separated; each a scheme and a host, as browsers send them.
-    fn origins(&self, variable: &'static str) -> Result<Vec<String>, ConfigError> {
+    fn origins(&self, variable: &str) -> Result<Vec<String>, ConfigError> {
         let origins =
             self.get(variable).unwrap_or_default().split(',').map(str::trim).filter(|s| !s.is_empty());
         let sane = |origin: &str| {
@@ -420,25 +342,25 @@ impl Vars {
             .map(|origin| if sane(origin) { Ok(origin.to_owned()) } else { Err(origin) })
             .collect::<Result<_, _>>()
             .map_err(|origin| ConfigError {
-                variable,
+                variable: variable.into(),
                 problem: format!("expected origins such as https://app.example.com, found {origin:?}"),
             })
     }
 
     /// Comma separated; each an address, or a network such as 10.0.0.0/8.
-    fn networks(&self, variable: &'static str) -> Result<Vec<IpNet>, ConfigError> {
+    fn networks(&self, variable: &str) -> Result<Vec<IpNet>, ConfigError> {
         let networks =
             self.get(variable).unwrap_or_default().split(',').map(str::trim).filter(|s| !s.is_empty());
         let parse = |text: &str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         networks
             .map(|text| {
                 let problem = format!("expected addresses or networks such as 10.0.0.0/8, found {text:?}");
-                parse(text).map_err(|_| ConfigError { variable, problem })
+                parse(text).map_err(|_| ConfigError { variable: variable.into(), problem })
             })
             .collect()
     }
 
-    fn rate(&self, variable: &'static str, default: &str) -> Result<Option<Rate>, ConfigError> {
+    fn rate(&self, variable: &str, default: &str) -> Result<Option<Rate>, ConfigError> {
         if self.get(variable) == Some("off") {
             return Ok(None);
         }
@@ -449,64 +371,48 @@ impl Vars {
         self.get(variable).map(SecretString::from)
     }
 
-    fn parse<T: FromStr>(
-        &self,
-        variable: &'static str,
-        default: &str,
-        wanted: &str,
-    ) -> Result<T, ConfigError> {
+    fn parse<T: FromStr>(&self, variable: &str, default: &str, wanted: &str) -> Result<T, ConfigError> {
         let value = self.get(variable).unwrap_or(default);
-        value
-            .parse()
-            .map_err(|_| ConfigError { variable, problem: format!("expected {wanted}, found {value:?}") })
+        value.parse().map_err(|_| ConfigError {
+            variable: variable.into(),
+            problem: format!("expected {wanted}, found {value:?}"),
+        })
     }
 
-    fn positive(&self, variable: &'static str, default: &str) -> Result<u64, ConfigError> {
+    fn positive(&self, variable: &str, default: &str) -> Result<u64, ConfigError> {
         match self.parse(variable, default, "a whole number of at least 1")? {
             0 => Err(ConfigError {
-                variable,
+                variable: variable.into(),
                 problem: "expected a whole number of at least 1, found 0".into(),
             }),
             number => Ok(number),
         }
     }
 
-    fn duration(
-        &self,
-        variable: &'static str,
-        default: &str,
-        unit_seconds: u64,
-    ) -> Result<Duration, ConfigError> {
+    fn duration(&self, variable: &str, default: &str, unit_seconds: u64) -> Result<Duration, ConfigError> {
         let number = self.positive(variable, default)?;
         // A century is enough for everything here, and dates can still be added to.
         let seconds = number.checked_mul(unit_seconds).filter(|seconds| *seconds <= 100 * 366 * 86_400);
-        seconds
-            .map(Duration::from_secs)
-            .ok_or_else(|| ConfigError { variable, problem: format!("{number} is too large") })
+        seconds.map(Duration::from_secs).ok_or_else(|| ConfigError {
+            variable: variable.into(),
+            problem: format!("{number} is too large"),
+        })
     }
 
-    fn seconds(&self, variable: &'static str, default: &str) -> Result<Duration, ConfigError> {
+    fn seconds(&self, variable: &str, default: &str) -> Result<Duration, ConfigError> {
         self.duration(variable, default, 1)
-    }
-
-    fn price(&self, variable: &'static str, default: &str) -> Result<f64, ConfigError> {
-        let price: f64 = self.parse(variable, default, "an amount in dollars, such as 0.006")?;
-        if price.is_finite() && price >= 0.0 {
-            return Ok(price);
-        }
-        Err(ConfigError { variable, problem: "expected an amount of at least 0".into() })
     }
 }
 
 /// Keys of HMAC-SHA-256: shorter ones than its output could be guessed.
 fn signing_keys<'a>(
-    variable: &'static str,
+    variable: &str,
     secrets: impl IntoIterator<Item = &'a str>,
 ) -> Result<Vec<SecretString>, ConfigError> {
     let secrets = secrets.into_iter().map(str::trim).filter(|secret| !secret.is_empty());
     let strong = |secret: &str| (secret.len() >= 32).then(|| secret.into());
     secrets.map(strong).collect::<Option<_>>().ok_or_else(|| ConfigError {
-        variable,
+        variable: variable.into(),
         problem: "needs at least 32 bytes; `openssl rand -base64 48` makes a good one".into(),
     })
 }
@@ -524,7 +430,7 @@ mod tests {
         let config = config(&[]).expect("defaults are good");
         assert_eq!(config.http.address.to_string(), "127.0.0.1:8000");
         assert_eq!(config.upload.max_bytes, 100 * 1024 * 1024);
-        assert!(config.ai.openai.is_none());
+        assert!(config.ai.is_local());
     }
 
     #[test]
@@ -549,9 +455,6 @@ mod tests {
             ("AUDIT_KEY", "short"),
             ("LOG_FORMAT", "xml"),
             ("WORKER_CONCURRENCY", "0"),
-            ("PRICE_PER_AUDIO_MINUTE", "-1"),
-            ("OPENAI_BASE_URL", "not a url"),
-            ("OPENAI_BASE_URL", "localhost:8089/v1"),
             ("DATABASE_MAX_CONNECTIONS", "0"),
             ("REFRESH_TOKEN_DAYS", "100000000"),
             ("ACCESS_TOKEN_MINUTES", "18446744073709551615"),
@@ -577,20 +480,14 @@ mod tests {
     }
 
     #[test]
-    fn a_base_url_alone_switches_to_that_provider() {
-        let config = config(&[("OPENAI_BASE_URL", "http://127.0.0.1:8089/v1")]).expect("good");
-        assert_eq!(config.ai.openai.expect("set").base_url, "http://127.0.0.1:8089/v1");
-    }
-
-    #[test]
     fn keys_are_made_only_where_the_database_is_private() {
         let (url, key) = (("DATABASE_URL", "postgres://localhost/x"), "0123456789abcdef0123456789abcdef");
         let missing = |vars: &[(&str, &str)]| {
             config(vars).expect("good").check_keys().err().map(|error| error.variable)
         };
         assert_eq!(missing(&[]), None);
-        assert_eq!(missing(&[url]), Some("JWT_SECRET"));
-        assert_eq!(missing(&[url, ("JWT_SECRET", key)]), Some("AUDIT_KEY"));
+        assert_eq!(missing(&[url]).as_deref(), Some("JWT_SECRET"));
+        assert_eq!(missing(&[url, ("JWT_SECRET", key)]).as_deref(), Some("AUDIT_KEY"));
         assert_eq!(missing(&[url, ("JWT_SECRET", key), ("AUDIT_KEY", key)]), None);
     }
 

@@ -30,7 +30,7 @@ const PATIENTS: [&str; 4] = ["Daniel Weber", "Maria Santos", "Aylin Yıldız", "
 pub async fn fetch_model(config: &Config) -> anyhow::Result<()> {
     let models = Models::new(config.ai.models_dir.clone());
     let name = &config.ai.whisper_model;
-    if config.ai.openai.is_none() && !models.is_present(name) {
+    if config.ai.needs_whisper() && !models.is_present(name) {
         fetch_with_bar(&models, name, Source::Auto).await?;
     }
     Ok(())

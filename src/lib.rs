@@ -23,6 +23,7 @@ pub mod audit;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod costs;
 pub mod database;
 pub mod demo;
 pub mod entity;

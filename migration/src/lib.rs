@@ -59,6 +59,7 @@ mod m15_audit_chain;
 mod m16_summary_releases;
 mod m17_heard_pieces;
 mod m18_unfinished_uploads;
+mod m20_costs;
 mod m21_corrections;
 mod m23_queue_indexes;
 
@@ -87,6 +88,7 @@ impl MigratorTrait for Migrator {
             Box::new(m16_summary_releases::Change),
             Box::new(m17_heard_pieces::Change),
             Box::new(m18_unfinished_uploads::Change),
+            Box::new(m20_costs::Change),
             Box::new(m21_corrections::Change),
             Box::new(m23_queue_indexes::Change),
         ]

@@ -1,10 +1,13 @@
 //! Speech recognition and note extraction as ports: what a provider must be able to do, whoever it is.
 //!
 //! Providers are in the modules below: [`openai`] speaks to any OpenAI-compatible server, [`whisper`] runs
-//! whisper.cpp inside the process, [`extractive`] makes notes out of quotes without any language model.
+//! whisper.cpp inside the process, [`extractive`] makes notes out of quotes without any language model, and [`fallback`]
+//! makes one of several.
 
+pub mod breaker;
 pub mod draft;
 pub mod extractive;
+pub mod fallback;
 pub mod models;
 pub mod openai;
 #[cfg(feature = "local-whisper")]

@@ -11,6 +11,7 @@ mod audit;
 mod auth;
 mod connection;
 pub mod context;
+mod cost;
 mod date;
 mod error;
 mod invitation;
@@ -44,6 +45,7 @@ pub struct Query(
     session::SessionQuery,
     audit::AuditQuery,
     queue::QueueQuery,
+    cost::CostQuery,
 );
 
 /// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.

@@ -1,4 +1,4 @@
-//! Clinical notes, what they rest on, and what they cost.
+//! Clinical notes, and what they rest on.
 
 use async_graphql::{ID, SimpleObject};
 use chrono::{DateTime, Utc};
@@ -7,7 +7,7 @@ use super::error::ApiResult;
 use crate::actor::NotesView;
 use crate::ai::{Mood, MoodTrajectory, RiskKind, RiskSeverity};
 use crate::entity::extraction_run::{self, Kind};
-use crate::entity::{session, transcript_piece};
+use crate::entity::session;
 use crate::notes::{self, RiskSource, Verdict};
 
 /// Clinical notes of a session: a draft until somebody has reviewed them. The patient reads summary, strategies and
@@ -120,20 +120,6 @@ pub(super) struct ExtractionRun {
     created_at: DateTime<Utc>,
 }
 
-/// What a session has consumed.
-#[derive(SimpleObject)]
-#[graphql(name = "SessionCost")]
-pub(super) struct Cost {
-    /// Audio given to speech recognition, in seconds.
-    audio_seconds: f64,
-    /// Tokens sent to note extraction.
-    prompt_tokens: i64,
-    /// Tokens received from note extraction.
-    completion_tokens: i64,
-    /// Money, in US dollars, by the price table of the server; what runs on this machine costs nothing.
-    usd: f64,
-}
-
 impl Notes {
     /// What a view shows of the notes of a run.
     pub(super) fn new(run: extraction_run::Model, view: NotesView, of: &session::Model) -> ApiResult<Self> {
@@ -211,25 +197,6 @@ impl ExtractionRun {
             warnings: serde_json::from_value(run.warnings).map_err(anyhow::Error::new)?,
             created_at: run.created_at,
         })
-    }
-}
-
-impl Cost {
-    #[expect(clippy::cast_precision_loss, reason = "a recording has far fewer than 2^52 milliseconds")]
-    pub(super) fn new(
-        pieces: &[transcript_piece::Model],
-        runs: &[extraction_run::Model],
-        price_per_audio_minute: f64,
-    ) -> Self {
-        let seconds = |piece: &transcript_piece::Model| piece.audio_ms as f64 / 1000.0;
-        let paid = pieces.iter().filter(|piece| piece.provider != "local").map(seconds).sum::<f64>();
-        let notes: f64 = runs.iter().filter_map(|run| run.cost_usd).sum();
-        Self {
-            audio_seconds: pieces.iter().map(seconds).sum(),
-            prompt_tokens: runs.iter().filter_map(|run| run.prompt_tokens).sum(),
-            completion_tokens: runs.iter().filter_map(|run| run.completion_tokens).sum(),
-            usd: paid / 60.0 * price_per_audio_minute + notes,
-        }
     }
 }
 

@@ -6,9 +6,10 @@ use futures::StreamExt;
 
 use super::connection::{ConnectionOf, connection, wants_total};
 use super::context::{ContextExt, uuid};
+use super::cost::Cost;
 use super::date::Date;
 use super::error::{ApiError, ApiResult, UserErrorView, payload};
-use super::notes::{Cost, Notes, RiskScreen};
+use super::notes::{Notes, RiskScreen};
 use super::patient::Patient;
 use super::release::SummaryRelease;
 use super::transcript::{self, TranscriptSegment, Transcription};
@@ -169,15 +170,13 @@ impl Session {
         Ok(Some(RiskScreen::new(screen)?))
     }
 
-    /// What recognition and extraction have consumed so far, every attempt and run counted. For the therapist; null for others.
+    /// What recognition and extraction have consumed so far, every stored result counted, at the prices of its day. For the
+    /// therapist; null for others.
     async fn cost(&self, ctx: &Context<'_>) -> ApiResult<Option<Cost>> {
         if !ctx.actor().reads_clinical_content() {
             return Ok(None);
         }
-        let app = ctx.app();
-        let (pieces, runs) =
-            (app.sessions.pieces(&self.0).await?, app.sessions.extraction_runs(&self.0).await?);
-        Ok(Some(Cost::new(&pieces, &runs, app.config.ai.price_per_audio_minute)))
+        Ok(Some(ctx.app().costs.of_session(&self.0).await?.into()))
     }
 
     /// When the session was entered.
@@ -302,7 +301,8 @@ impl SessionMutation {
     /// Takes in the recording of a session, and starts to process it; follow it with `sessionUpdated`. The recording is
     /// decoded while it arrives, and kept only if it is complete and good. For the patient's therapist.
     /// Codes: INVALID_INPUT, NOT_FOUND, INVALID_STATE, UNSUPPORTED_MEDIA, DAMAGED_MEDIA, SILENT_MEDIA, FILE_TOO_LARGE,
-    /// IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS. INVALID_STATE also for an upload that is incomplete, or was used.
+    /// IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS, BUDGET_EXCEEDED. INVALID_STATE also for an upload that is
+    /// incomplete, or was used.
     async fn upload_session(
         &self,
         ctx: &Context<'_>,
@@ -324,7 +324,8 @@ impl SessionMutation {
     }
 
     /// Processes a FAILED session again, also one that was cancelled; what was recognised before is kept, and not paid
-    /// for twice. For its therapist. Codes: NOT_FOUND, INVALID_STATE, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS.
+    /// for twice. For its therapist. Codes: NOT_FOUND, INVALID_STATE, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS,
+    /// BUDGET_EXCEEDED.
     async fn retry_session(
         &self,
         ctx: &Context<'_>,
@@ -342,7 +343,7 @@ impl SessionMutation {
 
     /// Writes the notes of a transcribed session again. An unchanged transcript read by an unchanged extractor gives the
     /// notes there are, unless `force` is set. For its therapist. Codes: NOT_FOUND, INVALID_STATE,
-    /// IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS.
+    /// IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS, BUDGET_EXCEEDED.
     async fn extract_notes(
         &self,
         ctx: &Context<'_>,

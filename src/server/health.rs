@@ -18,7 +18,9 @@ use tokio::sync::Semaphore;
 
 use super::client_address::ClientAddress;
 use crate::ai::Provider;
+use crate::ai::breaker::{CircuitPhase, CircuitState};
 use crate::app::App;
+use crate::costs::Work;
 use crate::queue::lease::{self, Depth};
 
 /// A check that takes longer has failed.
@@ -172,12 +174,6 @@ impl Parts {
     }
 
     fn details(&self, app: &App) -> Value {
-        let list = |providers: Vec<Provider>| -> Vec<Value> {
-            providers
-                .iter()
-                .map(|provider| json!({ "name": provider.name, "model": provider.model }))
-                .collect()
-        };
         let state = |result: Result<(), &String>| result.map_or_else(Clone::clone, |()| "ok".to_owned());
         json!({
             "database": state(self.queue.as_ref().map(|_| ())),
@@ -189,11 +185,30 @@ impl Parts {
             })),
             "storage": state(self.storage.as_ref().copied()),
             "providers": {
-                "speech": list(app.transcriber.providers()),
-                "notes": list(app.extractor.providers()),
+                "speech": providers(&app.transcriber.providers(), &app.providers.states(Work::Speech)),
+                "notes": providers(&app.extractor.providers(), &app.providers.states(Work::Notes)),
             },
         })
     }
+}
+
+/// Those who may do a kind of work, in order, and how they fare.
+fn providers(providers: &[Provider], states: &[CircuitState]) -> Vec<Value> {
+    let shown = |(provider, state): (&Provider, &CircuitState)| {
+        let circuit = match state.phase {
+            CircuitPhase::Closed => "closed",
+            CircuitPhase::HalfOpen => "half-open",
+            CircuitPhase::Open => "open",
+        };
+        json!({
+            "name": provider.name,
+            "model": provider.model,
+            "circuit": circuit,
+            "reason": state.reason,
+            "until": state.until,
+        })
+    };
+    providers.iter().zip(states).map(shown).collect()
 }
 
 #[cfg(test)]

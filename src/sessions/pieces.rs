@@ -12,7 +12,8 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::ai::Provider;
+use crate::ai::{Provider, Usage};
+use crate::costs::{self, Spent, Work};
 use crate::entity::session::{self, Model};
 use crate::entity::{transcript_piece, transcript_segment};
 use crate::error::Result;
@@ -61,7 +62,7 @@ pub async fn recognised(
     Ok(spans.into_iter().map(|(start, end)| start..end).collect())
 }
 
-/// Stores a piece, and adds to the transcript what it settles. Says how much is recognised, in milliseconds over all
+/// Stores a piece with what it cost, and adds to the transcript what it settles. Says how much is recognised, in milliseconds over all
 /// tracks.
 pub(super) async fn keep(
     txn: &DatabaseTransaction,
@@ -69,6 +70,10 @@ pub(super) async fn keep(
     piece: RecognisedPiece,
     now: DateTime<Utc>,
 ) -> Result<i64> {
+    if piece.provider.name != SILENCE {
+        let usage = Usage { audio_ms: Some(piece.audio_ms), ..Usage::default() };
+        costs::record(txn, session, Spent::now(Work::Speech, &piece.provider, usage), now).await?;
+    }
     transcript_piece::Entity::insert(row(session.id, piece, now)?).exec_without_returning(txn).await?;
     let pieces = of_session(session.id).all(txn).await?;
     grow(txn, session, &pieces, false, now).await?;

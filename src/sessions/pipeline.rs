@@ -11,9 +11,10 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::actor::{Actor, Origin};
-use crate::ai::Provider;
+use crate::ai::{Provider, Usage};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
+use crate::costs::{self, Costs, Spent, Work as Paid};
 use crate::entity::extraction_run;
 use crate::entity::session::{self, Column, Entity, Model, Status};
 use crate::error::{Code, Error, Result, UserError};
@@ -32,6 +33,7 @@ pub struct Pipeline {
     db: DatabaseConnection,
     clock: Arc<dyn Clock>,
     notifier: Notifier,
+    costs: Costs,
 }
 
 /// What a session says whose processing was cancelled.
@@ -82,8 +84,8 @@ pub struct Work<'a> {
 impl Pipeline {
     /// A pipeline over this database.
     #[must_use]
-    pub fn new(db: DatabaseConnection, clock: Arc<dyn Clock>, notifier: Notifier) -> Self {
-        Self { db, clock, notifier }
+    pub fn new(db: DatabaseConnection, clock: Arc<dyn Clock>, notifier: Notifier, costs: Costs) -> Self {
+        Self { db, clock, notifier, costs }
     }
 
     /// Puts a freshly inserted session with a recording on its way, in the caller's transaction. Call
@@ -188,7 +190,11 @@ impl Pipeline {
         let txn = self.db.begin().await?;
         let session = self.locked(&txn, work, &[Status::ExtractingNotes]).await?;
         let run_id = match run {
-            NotesRun::Made(run) => extraction_run::Entity::insert(*run).exec_with_returning(&txn).await?.id,
+            NotesRun::Made(run) => {
+                let run = extraction_run::Entity::insert(*run).exec_with_returning(&txn).await?;
+                costs::record(&txn, &session, spent_on(&run), self.clock.now()).await?;
+                run.id
+            }
             NotesRun::Known(id) => id,
         };
         let session = self
@@ -227,7 +233,8 @@ impl Pipeline {
     /// FAILED → UPLOADING, or → TRANSCRIBED when the transcript is complete: what was paid for is kept.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `INVALID_STATE`, `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_IN_PROGRESS`.
+    /// `NOT_FOUND`, `INVALID_STATE`, `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_IN_PROGRESS`,
+    /// `BUDGET_EXCEEDED`.
     pub async fn retry(&self, wish: Wish<'_>) -> Result<Model> {
         let Grant { txn, session, claim } = match self.grant(wish, "retrySession", "").await? {
             Granted::Before(session) => return Ok(session),
@@ -237,6 +244,8 @@ impl Pipeline {
             return Err(invalid_state("Only a session whose processing FAILED can be retried."));
         }
         let transcribed = session.risk_screen.is_some();
+        let ahead: &[Paid] = if transcribed { &[Paid::Notes] } else { &[Paid::Speech, Paid::Notes] };
+        self.costs.admit(session.therapist_id, ahead).await?;
         let to = if transcribed { Status::Transcribed } else { Status::Uploading };
         let session = self.restart(&txn, session, to, false).await?;
         self.fulfil(Grant { txn, session, claim }, wish, "session.retry").await
@@ -246,7 +255,8 @@ impl Pipeline {
     /// unchanged extractor gives the run there is.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `INVALID_STATE`, `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_IN_PROGRESS`.
+    /// `NOT_FOUND`, `INVALID_STATE`, `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_IN_PROGRESS`,
+    /// `BUDGET_EXCEEDED`.
     pub async fn extract_again(&self, wish: Wish<'_>, force: bool) -> Result<Model> {
         let input = if force { "force" } else { "" };
         let Grant { txn, session, claim } = match self.grant(wish, "extractNotes", input).await? {
@@ -258,6 +268,7 @@ impl Pipeline {
                 "Notes can be extracted again once the transcript is complete and nothing is running.",
             ));
         }
+        self.costs.admit(session.therapist_id, &[Paid::Notes]).await?;
         let session = self.restart(&txn, session, Status::Transcribed, force).await?;
         self.fulfil(Grant { txn, session, claim }, wish, "session.extract_notes").await
     }
@@ -448,6 +459,12 @@ impl Pipeline {
         };
         Ok(audit::record(txn, Witness { actor, origin, at: self.clock.now() }, event).await?)
     }
+}
+
+fn spent_on(run: &extraction_run::Model) -> Spent {
+    let usage =
+        Usage { prompt_tokens: run.prompt_tokens, completion_tokens: run.completion_tokens, audio_ms: None };
+    Spent::of(Paid::Notes, (&run.provider, &run.model), usage, run.cost_usd)
 }
 
 /// The run that notes come from.

@@ -22,6 +22,7 @@ use crate::audio::{AudioError, AudioInfo, Inspector, Limits};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
 use crate::config::UploadConfig;
+use crate::costs::{Costs, Work};
 use crate::entity::session::{self, Attendance, Model, Status};
 use crate::entity::{patient, user};
 use crate::error::{Code, Error, Result, UserError};
@@ -45,6 +46,8 @@ pub struct Uploads {
     pub clock: Arc<dyn Clock>,
     /// Recordings that arrived in parts.
     pub unfinished: Unfinished,
+    /// What may still be spent.
+    pub costs: Costs,
     /// How much is too much.
     pub limits: UploadConfig,
 }
@@ -84,7 +87,7 @@ impl Uploads {
     ///
     /// # Errors
     /// `NOT_FOUND`, `INVALID_INPUT`, `INVALID_STATE`, `UNSUPPORTED_MEDIA`, `DAMAGED_MEDIA`, `SILENT_MEDIA`,
-    /// `FILE_TOO_LARGE`, `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_IN_PROGRESS`. No row, file or job is left then.
+    /// `FILE_TOO_LARGE`, `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_IN_PROGRESS`, `BUDGET_EXCEEDED`. No row, file or job is left then.
     pub async fn upload(
         &self,
         actor: &Actor,
@@ -161,7 +164,7 @@ impl Uploads {
         chunks: impl Stream<Item = Result<Bytes>> + Send,
         claim: Option<&Claim>,
     ) -> Result<Model> {
-        patients::open_for_sessions(&self.db, actor, new.patient_id).await?;
+        self.admit(actor, new.patient_id).await?;
         let received = self.receive(chunks).await?;
         self.take_in(actor, origin, new, received, claim).await
     }
@@ -184,6 +187,12 @@ impl Uploads {
             Err(_) => {}
         }
         taken_in
+    }
+
+    /// Refuses what would not be processed, before the first byte is read.
+    async fn admit(&self, actor: &Actor, patient_id: Uuid) -> Result<()> {
+        patients::open_for_sessions(&self.db, actor, patient_id).await?;
+        self.costs.admit(actor.therapist_id()?, &[Work::Speech, Work::Notes]).await
     }
 
     /// Refuses what can be refused before the first byte is read.

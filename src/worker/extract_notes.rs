@@ -69,8 +69,9 @@ impl ExtractNotes {
     ) -> Result<extraction_run::ActiveModel, JobError> {
         let screen = screen_of(session, transcript)?;
         let redaction = redaction_for(app, session).await?;
+        let extractor = app.extractor_for(session.therapist_id).await?;
         let started = Instant::now();
-        let extracted = notes::extract(app.extractor.as_ref(), transcript, &screen, &redaction).await?;
+        let extracted = notes::extract(extractor.as_ref(), transcript, &screen, &redaction).await?;
         failpoint::reach("notes.answered");
         let work_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
         Ok(run_row(app, session, hash, extracted, work_ms)?)

@@ -61,6 +61,8 @@ impl From<Error> for JobError {
     fn from(error: Error) -> Self {
         match error {
             Error::MovedOn => return Self::MovedOn,
+            // Expected, and the same again at once: the budget.
+            Error::User(error) => return Self::Fail(error.message),
             Error::Internal(error) => tracing::error!(error = ?error, "a job met an internal error"),
             other => tracing::warn!(error = %other, "a job met an error"),
         }

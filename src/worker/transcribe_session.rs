@@ -205,7 +205,8 @@ impl<'a> Recogniser<'a> {
     /// Has a piece recognised, and tells of its progress meanwhile.
     async fn listen(&self, piece: &Piece) -> Result<Transcription, JobError> {
         let (sender, mut news) = mpsc::unbounded_channel();
-        let recognition = self.app.transcriber.transcribe(piece.samples.clone(), sender);
+        let transcriber = self.app.transcriber_for(self.session.therapist_id).await?;
+        let recognition = transcriber.transcribe(piece.samples.clone(), sender);
         tokio::pin!(recognition);
         let length = piece.end_ms - piece.start_ms;
         let mut counted = 0;

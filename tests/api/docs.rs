@@ -17,9 +17,17 @@ fn is_variable(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
-/// The names of variables among the string literals of the configuration's code, its tests left out.
+/// The names of variables among the string literals of the configuration's code. Those of a provider begin with its
+/// name; the example shows them with that of `openai`.
 fn variables_of_the_code() -> BTreeSet<String> {
-    let code = read("src/config.rs");
+    let ai = read("src/config/ai.rs");
+    let (whole, of_a_provider) = ai.split_once("impl Named").unwrap();
+    let named = variables_in(of_a_provider).into_iter().map(|name| format!("OPENAI_{name}"));
+    [variables_in(&read("src/config.rs")), variables_in(whole)].into_iter().flatten().chain(named).collect()
+}
+
+/// Tests and comments left out.
+fn variables_in(code: &str) -> BTreeSet<String> {
     let code = code.split("#[cfg(test)]").next().unwrap();
     let code =
         code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");

@@ -53,6 +53,7 @@ async fn a_healthy_server_says_so_and_tells_this_machine_of_its_parts() {
     assert!(parts["queue"]["oldestWaitingSeconds"].is_null());
     assert_eq!(parts["providers"]["speech"][0]["model"], "whisper-1");
     assert_eq!(parts["providers"]["notes"][0]["model"], "gpt-4o");
+    assert_eq!(parts["providers"]["notes"][0]["circuit"], "closed");
     for path in ["/health/live", "/health/ready"] {
         let answer = get(&app, path).await;
         assert_eq!(answer.status(), StatusCode::OK, "{path}");

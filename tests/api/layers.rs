@@ -10,7 +10,7 @@ use super::support::root;
 const LINES: [&[&str]; 8] = [
     &["error", "clock", "config", "actor", "entity", "text", "page", "random", "secret_file", "failpoint"],
     &["database", "storage", "audio", "ai", "audit", "events", "queue", "idempotency", "telemetry"],
-    &["auth", "patients", "notes", "transcript", "uploads"],
+    &["auth", "patients", "notes", "transcript", "uploads", "costs"],
     &["sessions"],
     &["app"],
     // The worker and the API never know of each other: they meet in the database.

@@ -8,6 +8,7 @@ mod attacks;
 mod audit;
 mod audit_chain;
 mod cancel;
+mod costs;
 mod database;
 mod docs;
 mod extractive;

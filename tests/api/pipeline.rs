@@ -102,6 +102,8 @@ async fn a_provider_that_fails_for_good_makes_the_session_fail_with_a_message_an
     );
     assert!(failed["notes"].is_null());
 
+    // A refused key is not tried again for a while.
+    app.clock.advance(chrono::TimeDelta::minutes(15));
     let payload = retry(&jane, &id).await;
     assert_eq!(payload["session"], json!({ "status": "UPLOADING", "progress": 0, "errorMessage": null }));
     app.run_jobs().await;
@@ -189,6 +191,7 @@ async fn a_long_recording_is_recognised_in_pieces_with_true_offsets_and_a_retry_
     assert!(stored >= 1, "finished pieces are kept");
     let paid = app.provider.calls(Endpoint::Speech).len();
 
+    app.clock.advance(chrono::TimeDelta::minutes(15));
     retry(&jane, &id).await;
     app.run_jobs().await;
     let processed = session(&jane, &id).await;

@@ -1,15 +1,20 @@
 //! The OpenAI provider against a scripted server: what it sends, what it makes of answers, and how it fails.
 
 mod failures;
+mod fallback;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use therapybridge::ai::breaker::{Account, Breaker};
+use therapybridge::ai::fallback::{Fallback, Member, Patience};
 use therapybridge::ai::openai::{OpenAiExtractor, OpenAiSettings, OpenAiTranscriber};
 use therapybridge::ai::{
     AiError, Extraction, Heard, Mood, NoteExtractor, Repair, Transcriber, TranscriptLine, Transcription,
 };
+use therapybridge::clock::{Clock, SystemClock};
+use therapybridge::costs::Work;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::support::provider::{Behaviour, Endpoint, ScriptedProvider};
@@ -21,16 +26,45 @@ fn settings(provider: &ScriptedProvider) -> OpenAiSettings {
     OpenAiSettings {
         base_url: provider.base_url(),
         api_key: Some(KEY.to_owned().into()),
-        max_retries: 2,
-        first_backoff: Duration::from_millis(1),
-        longest_backoff: Duration::from_secs(1),
+        patience: patience(2),
         ..OpenAiSettings::default()
     }
 }
 
+fn patience(max_retries: u32) -> Patience {
+    let (first_backoff, longest_backoff) = (Duration::from_millis(1), Duration::from_secs(1));
+    Patience { max_retries, first_backoff, longest_backoff }
+}
+
+/// The providers as the server has them: with tries, limits and breakers, by this clock.
+fn speech_list(all: &[OpenAiSettings], clock: &Arc<dyn Clock>) -> Fallback<dyn Transcriber> {
+    let member = |settings: &OpenAiSettings| {
+        let breaker = Breaker::new(&settings.name, Work::Speech, Account::new(&**clock), clock.clone());
+        let transcriber: Arc<dyn Transcriber> = Arc::new(OpenAiTranscriber::new(settings).unwrap());
+        Member::new(transcriber, settings.concurrency, settings.patience, breaker)
+    };
+    Fallback::new(all.iter().map(member).collect()).unwrap()
+}
+
+fn notes_list(settings: &OpenAiSettings) -> Fallback<dyn NoteExtractor> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let breaker = Breaker::new(&settings.name, Work::Notes, Account::new(&*clock), clock);
+    let extractor: Arc<dyn NoteExtractor> = Arc::new(OpenAiExtractor::new(settings).unwrap());
+    Fallback::new(vec![Member::new(extractor, settings.concurrency, settings.patience, breaker)]).unwrap()
+}
+
+fn speech(settings: &OpenAiSettings) -> Fallback<dyn Transcriber> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    speech_list(std::slice::from_ref(settings), &clock)
+}
+
 async fn transcribe_with(settings: &OpenAiSettings) -> Result<Transcription, AiError> {
+    ask(&speech(settings)).await
+}
+
+async fn ask(transcriber: &dyn Transcriber) -> Result<Transcription, AiError> {
     let (heard, _) = unbounded_channel();
-    OpenAiTranscriber::new(settings).unwrap().transcribe(silence(3), heard).await
+    transcriber.transcribe(silence(3), heard).await
 }
 
 async fn transcribe(provider: &ScriptedProvider) -> Result<Transcription, AiError> {
@@ -38,7 +72,7 @@ async fn transcribe(provider: &ScriptedProvider) -> Result<Transcription, AiErro
 }
 
 async fn extract(provider: &ScriptedProvider) -> Result<Extraction, AiError> {
-    OpenAiExtractor::new(&settings(provider)).unwrap().extract(&transcript(), None).await
+    notes_list(&settings(provider)).extract(&transcript(), None).await
 }
 
 fn silence(seconds: usize) -> Arc<[f32]> {

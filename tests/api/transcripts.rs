@@ -95,6 +95,8 @@ async fn finished_pieces_are_kept_whichever_of_those_beside_them_fails() {
     let from_start = "SELECT count(*) FROM transcript_pieces WHERE start_ms = 0";
     assert_eq!(texts(&failed).is_empty(), app.count(from_start).await == 0);
 
+    // A refused key is not tried again for a while.
+    app.clock.advance(chrono::TimeDelta::minutes(15));
     retry(&jane, &id).await;
     app.run_jobs().await;
     let whole = session(&jane, &id).await;
@@ -316,6 +318,7 @@ async fn corrections_are_for_the_sessions_therapist_and_for_complete_transcripts
     assert_eq!(code(&correct(&jane, &segment, "Other words.", None).await), "INVALID_STATE");
     assert_eq!(code(&assign(&jane, &id, "A", None).await), "INVALID_STATE");
 
+    app.clock.advance(chrono::TimeDelta::minutes(15));
     retry(&jane, &id).await;
     app.run_jobs().await;
     let eve = app.therapist("eve").await;

@@ -1,12 +1,9 @@
-//! One HTTP call to a provider: bounded in time, size, number and repetition.
-
-use std::time::Duration;
+//! One HTTP call to a provider: bounded in time and size. Number and repetition are [`Fallback`](crate::ai::fallback)'s.
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{RequestBuilder, Response};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 use super::OpenAiSettings;
@@ -21,8 +18,6 @@ pub(super) struct Client {
     http: reqwest::Client,
     url: Url,
     model: String,
-    slots: Semaphore,
-    retries: Retries,
     max_answer_bytes: usize,
 }
 
@@ -33,8 +28,6 @@ impl Client {
             http: http_client(settings)?,
             url: endpoint(&settings.base_url, path)?,
             model: model.to_owned(),
-            slots: Semaphore::new(settings.concurrency.max(1)),
-            retries: Retries::new(settings),
             max_answer_bytes: settings.max_answer_bytes,
         })
     }
@@ -44,27 +37,12 @@ impl Client {
         &self.model
     }
 
-    /// Posts what `fill` makes of the request, again after transient failures, and parses the answer.
+    /// Posts what `fill` makes of the request, and parses the answer.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
-        fill: impl Fn(RequestBuilder) -> RequestBuilder + Send + Sync,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder + Send,
     ) -> Result<T, Failure> {
-        let mut tries = 0;
-        loop {
-            let failure = match self.post_once(fill(self.http.post(self.url.clone()))).await {
-                Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
-            };
-            let Some(wait) = self.retries.wait_after(&failure, tries) else {
-                return Err(failure);
-            };
-            tokio::time::sleep(wait).await;
-            tries += 1;
-        }
-    }
-
-    async fn post_once<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
-        let _slot = self.slots.acquire().await.map_err(|_| Failure::Ai(AiError::Cancelled))?;
+        let request = fill(self.http.post(self.url.clone()));
         let response = request.send().await.map_err(|error| Failure::Ai(from_transport(&error)))?;
         let status = response.status();
         if !status.is_success() {
@@ -88,34 +66,6 @@ async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, Ai
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-/// When to try again.
-struct Retries {
-    max: u32,
-    first: Duration,
-    longest: Duration,
-}
-
-impl Retries {
-    fn new(settings: &OpenAiSettings) -> Self {
-        Self { max: settings.max_retries, first: settings.first_backoff, longest: settings.longest_backoff }
-    }
-
-    /// How long to wait after this failure; `None` when to give up.
-    fn wait_after(&self, failure: &Failure, tries: u32) -> Option<Duration> {
-        let Failure::Ai(AiError::Transient { retry_after, .. }) = failure else {
-            return None;
-        };
-        let wish = retry_after.unwrap_or_default();
-        (tries < self.max && wish <= self.longest).then(|| self.backoff(tries).max(wish))
-    }
-
-    fn backoff(&self, tries: u32) -> Duration {
-        let doubled = self.first.saturating_mul(2_u32.saturating_pow(tries));
-        // At random, so that pieces refused together do not come back together.
-        doubled.min(self.longest).mul_f64(rand::random_range(0.5..1.5)).min(self.longest)
-    }
 }
 
 fn http_client(settings: &OpenAiSettings) -> anyhow::Result<reqwest::Client> {
@@ -165,14 +115,6 @@ fn endpoint(base: &Url, path: [&str; 2]) -> anyhow::Result<Url> {
 mod tests {
     use super::*;
 
-    fn retries() -> Retries {
-        Retries { max: 2, first: Duration::from_secs(1), longest: Duration::from_secs(10) }
-    }
-
-    fn failure(retry_after: Option<u64>) -> Failure {
-        Failure::Ai(AiError::trouble("busy", retry_after.map(Duration::from_secs)))
-    }
-
     #[test]
     fn endpoints_keep_the_query_and_ignore_a_trailing_slash() {
         for (base, expected) in [
@@ -183,27 +125,6 @@ mod tests {
             let url = endpoint(&Url::parse(base).unwrap(), ["chat", "completions"]).unwrap();
             assert_eq!(url.as_str(), expected);
         }
-    }
-
-    #[test]
-    fn backoff_grows_and_stays_under_the_longest_wait() {
-        for tries in 0..40 {
-            let wait = retries().backoff(tries);
-            assert!(wait >= Duration::from_millis(500) && wait <= Duration::from_secs(10), "{wait:?}");
-        }
-    }
-
-    #[test]
-    fn a_short_wish_is_waited_for_and_a_long_one_is_handed_on() {
-        assert!(retries().wait_after(&failure(Some(9)), 0) >= Some(Duration::from_secs(9)));
-        assert_eq!(retries().wait_after(&failure(Some(11)), 0), None);
-    }
-
-    #[test]
-    fn tries_come_to_an_end() {
-        assert!(retries().wait_after(&failure(None), 1).is_some());
-        assert_eq!(retries().wait_after(&failure(None), 2), None);
-        assert_eq!(retries().wait_after(&Failure::Ai(AiError::permanent(Cause::Request, "no")), 0), None);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::Prices;
+use super::fallback::Patience;
 pub use extractor::OpenAiExtractor;
 pub use transcriber::OpenAiTranscriber;
 
@@ -45,13 +46,8 @@ pub struct OpenAiSettings {
     pub read_timeout: Duration,
     /// Limit for one call as a whole; a retry starts anew.
     pub request_timeout: Duration,
-    /// Further tries after a transient failure; 0 tries once.
-    pub max_retries: u32,
-    /// Wait before the first further try; doubles with each, plus or minus up to a half at random.
-    pub first_backoff: Duration,
-    /// Longest wait between two tries. A provider that asks for more gets its wish passed on to the caller,
-    /// which can wait without holding a worker.
-    pub longest_backoff: Duration,
+    /// How a call is tried again. Calls at a time and tries are held to by [`Member`](super::fallback::Member).
+    pub patience: Patience,
     /// Calls under way at the same time, of each kind (speech, notes).
     pub concurrency: usize,
     /// Largest answer accepted, in bytes.
@@ -77,9 +73,11 @@ impl Default for OpenAiSettings {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_mins(5),
             request_timeout: Duration::from_mins(10),
-            max_retries: 3,
-            first_backoff: Duration::from_millis(500),
-            longest_backoff: Duration::from_secs(30),
+            patience: Patience {
+                max_retries: 3,
+                first_backoff: Duration::from_millis(500),
+                longest_backoff: Duration::from_secs(30),
+            },
             concurrency: 4,
             max_answer_bytes: 8 << 20,
             max_request_bytes: 25_000_000,

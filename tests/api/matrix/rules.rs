@@ -55,6 +55,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("Query.auditEvents", "filter: { patientId: $patient }", KNOWN_TO),
     op("Query.verifyAuditChain", "", ADMINS),
     op("Query.queueStatus", "", ADMINS),
+    op("Query.costSummary", "", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, DATA, DATA]),
+    op("Query.providerCircuits", "", ADMINS),
     op("Query.users", "search: \"jane\"", ADMINS),
     op(
         "Query.users",
@@ -162,6 +164,8 @@ const ADMIN: &str = "admin";
 const THERAPIST: &str = "therapist";
 const TREATMENT: &str = "therapist patient";
 const TREATMENT_AND_ADMIN: &str = "therapist patient admin";
+/// Those who are paid for, or pay.
+const COUNTED: &str = "therapist other_therapist admin";
 const USERS: &str = "therapist other_therapist patient other_patient admin";
 
 pub(super) const TYPES: &[Type] = &[
@@ -239,7 +243,29 @@ pub(super) const TYPES: &[Type] = &[
     Type {
         name: "SessionCost",
         door: "session(id: $session) { cost { % } }",
-        shown: &[(THERAPIST, "audioSeconds promptTokens completionTokens usd")],
+        shown: &[(THERAPIST, "audioSeconds promptTokens completionTokens usd unpriced byProvider")],
+    },
+    Type {
+        name: "CostLine",
+        door: "session(id: $session) { cost { byProvider { % } } }",
+        shown: &[(THERAPIST, "work provider model audioSeconds promptTokens completionTokens usd")],
+    },
+    Type {
+        name: "CostSummary",
+        door: "costSummary { % }",
+        shown: &[
+            (COUNTED, "month usd audioSeconds promptTokens completionTokens sessions unpriced"),
+            // The other therapist has spent nothing.
+            ("therapist admin", "byProvider"),
+            // There is no budget unless it is set.
+            (NOBODY, "budgetUsd budgetUsed budgetState"),
+        ],
+    },
+    Type {
+        name: "ProviderCircuit",
+        door: "providerCircuits { % }",
+        // None of them rests.
+        shown: &[(ADMIN, "provider work phase since"), (NOBODY, "reason until")],
     },
     Type {
         name: "TranscriptSegment",

@@ -5,16 +5,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use therapybridge::ai::openai::{OpenAiSettings, OpenAiTranscriber};
+use therapybridge::ai::fallback::Fallback;
+use therapybridge::ai::openai::OpenAiSettings;
 use therapybridge::ai::{AiError, Transcriber, Transcription};
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::{KEY, WORDS, extract, settings, silence, transcribe, transcribe_with};
+use super::{KEY, WORDS, extract, patience, settings, silence, speech, transcribe, transcribe_with};
 use crate::support::provider::{Behaviour, Endpoint, LEAK, ScriptedProvider};
 
 fn impatient(provider: &ScriptedProvider) -> OpenAiSettings {
     let request_timeout = Duration::from_millis(100);
-    OpenAiSettings { request_timeout, max_retries: 0, ..settings(provider) }
+    OpenAiSettings { request_timeout, patience: patience(0), ..settings(provider) }
 }
 
 fn permanent(error: &AiError) -> bool {
@@ -171,7 +172,7 @@ async fn silence_runs_into_the_read_limit_long_before_the_total_one() {
     let provider = ScriptedProvider::start().await;
     provider.always(Endpoint::Speech, Behaviour::Hang);
     let read_timeout = Duration::from_millis(50);
-    let settings = OpenAiSettings { read_timeout, max_retries: 0, ..settings(&provider) };
+    let settings = OpenAiSettings { read_timeout, patience: patience(0), ..settings(&provider) };
     assert!(transcribe_with(&settings).await.unwrap_err().to_string().contains("in time"));
 }
 
@@ -225,7 +226,7 @@ async fn no_more_calls_are_under_way_than_allowed() {
     let provider = ScriptedProvider::start().await;
     let hold = provider.hold(Endpoint::Speech);
     let settings = OpenAiSettings { concurrency: 2, ..settings(&provider) };
-    let transcriber = Arc::new(OpenAiTranscriber::new(&settings).unwrap());
+    let transcriber = Arc::new(speech(&settings));
     let pieces: Vec<_> = (0..5).map(|_| tokio::spawn(piece(Arc::clone(&transcriber)))).collect();
     hold.reached(2).await;
     let early = tokio::time::timeout(Duration::from_millis(50), hold.reached(3)).await;
@@ -237,7 +238,7 @@ async fn no_more_calls_are_under_way_than_allowed() {
     assert_eq!(provider.calls(Endpoint::Speech).len(), 5);
 }
 
-async fn piece(transcriber: Arc<OpenAiTranscriber>) -> Result<Transcription, AiError> {
+async fn piece(transcriber: Arc<Fallback<dyn Transcriber>>) -> Result<Transcription, AiError> {
     let (heard, _) = unbounded_channel();
     transcriber.transcribe(silence(1), heard).await
 }
@@ -247,7 +248,7 @@ async fn a_dropped_call_frees_its_place() {
     let provider = ScriptedProvider::start().await;
     let hold = provider.hold(Endpoint::Speech);
     let settings = OpenAiSettings { concurrency: 1, ..settings(&provider) };
-    let transcriber = Arc::new(OpenAiTranscriber::new(&settings).unwrap());
+    let transcriber = Arc::new(speech(&settings));
     let cancelled = tokio::spawn(piece(Arc::clone(&transcriber)));
     hold.reached(1).await;
     cancelled.abort();
