@@ -61,6 +61,7 @@ mod m17_heard_pieces;
 mod m18_unfinished_uploads;
 mod m20_costs;
 mod m21_corrections;
+mod m22_extraction_parts;
 mod m23_queue_indexes;
 
 /// Applies and reverts the changes, in order.
@@ -90,6 +91,7 @@ impl MigratorTrait for Migrator {
             Box::new(m18_unfinished_uploads::Change),
             Box::new(m20_costs::Change),
             Box::new(m21_corrections::Change),
+            Box::new(m22_extraction_parts::Change),
             Box::new(m23_queue_indexes::Change),
         ]
     }

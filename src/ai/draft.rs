@@ -138,3 +138,37 @@ pub struct NoteDraft {
     /// Concerns for somebody's safety; empty when none was found.
     pub risk_flags: Vec<DraftRisk>,
 }
+
+/// What is written anew when the notes of parts become the notes of a session: their lists are put together by code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DraftTexts {
+    /// Main subjects of the session, 3 to 7, a few lower-case words each.
+    pub key_topics: Vec<String>,
+    /// The session in 2 or 3 sentences.
+    pub topic_summary: String,
+    /// Overall emotional tone.
+    pub session_mood: Mood,
+    /// Where the mood went in the course of the session.
+    pub mood_trajectory: MoodTrajectory,
+    /// Professional clinical summary, 150 to 200 words.
+    pub therapist_notes: String,
+    /// Warm and supportive summary for the patient, 100 to 150 words.
+    pub patient_summary: String,
+}
+
+impl From<DraftTexts> for NoteDraft {
+    fn from(texts: DraftTexts) -> Self {
+        Self {
+            key_topics: texts.key_topics,
+            topic_summary: texts.topic_summary,
+            strategies: Vec::new(),
+            action_items: Vec::new(),
+            session_mood: texts.session_mood,
+            mood_trajectory: texts.mood_trajectory,
+            therapist_notes: texts.therapist_notes,
+            patient_summary: texts.patient_summary,
+            risk_flags: Vec::new(),
+        }
+    }
+}

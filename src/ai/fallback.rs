@@ -10,8 +10,8 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::breaker::{Breaker, CircuitState};
 use super::{
-    AiError, Cause, Extraction, ExtractorKind, Heard, NoteExtractor, PieceLimits, Provider, Repair,
-    Transcriber, TranscriptLine, Transcription,
+    AiError, Cause, Extraction, ExtractorKind, Heard, NoteExtractor, NotesTask, PieceLimits, Provider,
+    Repair, Transcriber, Transcription,
 };
 
 /// How often and how long one call is tried in place, before it is handed on.
@@ -199,12 +199,8 @@ impl NoteExtractor for Fallback<dyn NoteExtractor> {
         self.0.iter().filter_map(|member| member.provider.context_tokens()).min()
     }
 
-    async fn extract(
-        &self,
-        transcript: &[TranscriptLine],
-        repair: Option<&Repair>,
-    ) -> Result<Extraction, AiError> {
-        self.ask(|provider| async move { provider.extract(transcript, repair).await }).await
+    async fn read(&self, task: &NotesTask<'_>, repair: Option<&Repair>) -> Result<Extraction, AiError> {
+        self.ask(|provider| async move { provider.read(task, repair).await }).await
     }
 }
 

@@ -13,13 +13,14 @@ pub mod openai;
 #[cfg(feature = "local-whisper")]
 pub mod whisper;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc::UnboundedSender;
 
-pub use draft::{DraftItem, DraftRisk, Mood, MoodTrajectory, NoteDraft, RiskKind, RiskSeverity};
+pub use draft::{DraftItem, DraftRisk, DraftTexts, Mood, MoodTrajectory, NoteDraft, RiskKind, RiskSeverity};
 
 /// Samples a second of everything given to a [`Transcriber`].
 pub const SAMPLE_RATE: u32 = 16_000;
@@ -261,6 +262,52 @@ pub struct TranscriptLine {
     pub text: String,
 }
 
+/// What an extractor is asked for. The whole transcript is always there: rules, which have no limit, read all of it at
+/// every step, and their answer is complete.
+#[derive(Clone, Debug)]
+pub struct NotesTask<'a> {
+    /// Every line.
+    pub transcript: &'a [TranscriptLine],
+    /// What of it.
+    pub step: Step<'a>,
+}
+
+/// A step on the way to notes.
+#[derive(Clone, Debug)]
+pub enum Step<'a> {
+    /// Notes of the whole transcript.
+    Whole,
+    /// Notes of some lines of a transcript that is too long to be read at once.
+    Part {
+        /// Which lines, by their place.
+        lines: Range<usize>,
+        /// Which part, from 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// Texts and moods of the whole from the notes of its parts, in order. The lists of the answer are empty.
+    Merge(&'a [NoteDraft]),
+}
+
+impl<'a> NotesTask<'a> {
+    /// To read a transcript at once.
+    #[must_use]
+    pub fn whole(transcript: &'a [TranscriptLine]) -> Self {
+        Self { transcript, step: Step::Whole }
+    }
+
+    /// The lines that a model reads at this step.
+    #[must_use]
+    pub fn lines(&self) -> &'a [TranscriptLine] {
+        match &self.step {
+            Step::Whole => self.transcript,
+            Step::Part { lines, .. } => self.transcript.get(lines.clone()).unwrap_or_default(),
+            Step::Merge(_) => &[],
+        }
+    }
+}
+
 /// A second round: what the first one answered and what was wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repair {
@@ -306,14 +353,22 @@ pub trait NoteExtractor: Send + Sync {
     /// How many tokens prompt and answer may have together, so that any of them can read it; `None` where there is no limit.
     fn context_tokens(&self) -> Option<usize>;
 
-    /// Reads the transcript, and writes notes.
+    /// Reads what the task says, and writes notes.
     ///
     /// # Errors
     /// [`AiError`], which says whether another try makes sense. An answer of the wrong shape is no error but
     /// [`Extraction::draft`]'s `Err`.
+    async fn read(&self, task: &NotesTask<'_>, repair: Option<&Repair>) -> Result<Extraction, AiError>;
+
+    /// Reads a whole transcript.
+    ///
+    /// # Errors
+    /// As [`NoteExtractor::read`].
     async fn extract(
         &self,
         transcript: &[TranscriptLine],
         repair: Option<&Repair>,
-    ) -> Result<Extraction, AiError>;
+    ) -> Result<Extraction, AiError> {
+        self.read(&NotesTask::whole(transcript), repair).await
+    }
 }

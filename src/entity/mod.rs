@@ -6,6 +6,7 @@
 pub mod audit_event;
 pub mod auth_session;
 pub mod cost;
+pub mod extraction_part;
 pub mod extraction_run;
 pub mod idempotency_key;
 pub mod log_in_challenge;

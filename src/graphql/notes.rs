@@ -8,7 +8,7 @@ use crate::actor::NotesView;
 use crate::ai::{Mood, MoodTrajectory, RiskKind, RiskSeverity};
 use crate::entity::extraction_run::{self, Kind};
 use crate::entity::session;
-use crate::notes::{self, RiskSource, Verdict};
+use crate::notes::{self, Match, RiskSource, Verdict};
 
 /// Clinical notes of a session: a draft until somebody has reviewed them. The patient reads summary, strategies and
 /// action items of the version that was released; everything else is null then.
@@ -54,19 +54,26 @@ pub(super) struct Item {
     evidence: Option<Evidence>,
 }
 
-/// The words a statement rests on, looked up in the transcript by code.
+/// The words a statement rests on, looked up in the transcript by code: first to the letter, then by the words alone, then
+/// nearly (at least 0.85 alike, five words or more, and never with a negation, a number, a person or a word of risk that
+/// differs). What is found in none of these ways is UNSUPPORTED, and is shown all the same.
 #[derive(SimpleObject)]
 pub(super) struct Evidence {
     /// The words.
     quote: String,
     /// The utterance they start in; null when they are not found.
     segment_id: Option<ID>,
+    /// All utterances they stand in, in order; empty when they are not found.
+    segment_ids: Vec<ID>,
     /// Start of that utterance in the recording, in milliseconds.
     start_ms: Option<i64>,
     /// End of the utterance they end in, in milliseconds.
     end_ms: Option<i64>,
     /// Whether they were found.
     verdict: Verdict,
+    /// How closely they stand there; null when they are not found, and in notes that were written before this was kept.
+    #[graphql(name = "match")]
+    found: Option<Match>,
 }
 
 /// A concern for somebody's safety.
@@ -208,8 +215,18 @@ impl From<notes::Item> for Item {
 
 impl From<notes::Evidence> for Evidence {
     fn from(evidence: notes::Evidence) -> Self {
-        let notes::Evidence { quote, segment_id, start_ms, end_ms, verdict } = evidence;
-        Self { quote, segment_id: segment_id.map(ID::from), start_ms, end_ms, verdict }
+        let notes::Evidence { quote, segment_id, segment_ids, start_ms, end_ms, verdict, found } = evidence;
+        // Notes of before all of them were kept have the first.
+        let segment_ids = if segment_ids.is_empty() { segment_id.into_iter().collect() } else { segment_ids };
+        Self {
+            quote,
+            segment_id: segment_id.map(ID::from),
+            segment_ids: segment_ids.into_iter().map(ID::from).collect(),
+            start_ms,
+            end_ms,
+            verdict,
+            found,
+        }
     }
 }
 

@@ -1,7 +1,11 @@
 //! Clinical notes: asked of an extractor, held against the contract, and every quote looked up in the transcript.
 
+mod extraction;
 pub mod grounding;
+mod merge;
+mod parts;
 pub mod redaction;
+mod tidy;
 pub mod validation;
 
 use async_graphql::Enum;
@@ -9,22 +13,34 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+pub use self::extraction::{Answers, Extracted, Failure, Reading, Spent, extract};
 use self::grounding::Transcript;
-use self::redaction::Redaction;
 use crate::ai::extractive::risk;
-use crate::ai::{
-    AiError, Cause, DraftItem, DraftRisk, Extraction, ExtractorKind, Mood, MoodTrajectory, NoteDraft,
-    NoteExtractor, Provider, Repair, RiskKind, RiskSeverity, TranscriptLine, Usage,
-};
+use crate::ai::{DraftRisk, Mood, MoodTrajectory, RiskKind, RiskSeverity};
 
 /// Whether a quote stands in the transcript.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Verdict {
-    /// The words stand in the transcript.
+    /// The words stand in the transcript: `match` says how closely.
     Supported,
     /// They do not: read with care.
     Unsupported,
+}
+
+/// How closely a quote stands in the transcript.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Serialize, Deserialize)]
+#[graphql(name = "EvidenceMatch")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Match {
+    /// To the letter, but for white space.
+    Exact,
+    /// The same words in the same order; case, punctuation and typography differ.
+    Normalised,
+    /// At least 0.85 of the words are the same, in the same order, of five or more. Only fillers, articles and the like
+    /// came or went, and words are spelled or inflected otherwise; never does a negation, a number, a person or a word of
+    /// risk differ.
+    Fuzzy,
 }
 
 /// The words a statement rests on, and where they stand.
@@ -34,12 +50,34 @@ pub struct Evidence {
     pub quote: String,
     /// The utterance they start in; `None` when they are not found.
     pub segment_id: Option<Uuid>,
+    /// All utterances they stand in, in order; runs of before this was kept have none.
+    #[serde(default)]
+    pub segment_ids: Vec<Uuid>,
     /// Start of that utterance in the recording.
     pub start_ms: Option<i64>,
     /// End of the utterance they end in.
     pub end_ms: Option<i64>,
     /// Whether they were found.
     pub verdict: Verdict,
+    /// How closely; `None` when they are not found, and in runs of before this was kept.
+    #[serde(default, rename = "match")]
+    pub found: Option<Match>,
+}
+
+impl Evidence {
+    /// For words that are nowhere.
+    #[must_use]
+    pub fn unsupported(quote: String) -> Self {
+        Self {
+            quote,
+            segment_id: None,
+            segment_ids: Vec::new(),
+            start_ms: None,
+            end_ms: None,
+            verdict: Verdict::Unsupported,
+            found: None,
+        }
+    }
 }
 
 /// A strategy or an action item.
@@ -104,27 +142,11 @@ pub struct Notes {
     pub therapist_notes: String,
     /// For the patient.
     pub patient_summary: String,
-    /// Concerns, of the extractor and of the lexical screen.
+    /// Concerns, first of the lexical screen, then of the model. What both raise is listed twice, once by each: they are two
+    /// findings, and neither hides the other.
     pub risk_flags: Vec<RiskFlag>,
     /// Which screens were made: an empty list of flags never reads as "no risk".
     pub risk_screens: Vec<String>,
-}
-
-/// Notes, and what it took to get them.
-#[derive(Clone, Debug)]
-pub struct Extracted {
-    /// The notes.
-    pub notes: Notes,
-    /// What is not as the contract wants it.
-    pub warnings: Vec<String>,
-    /// Over all rounds.
-    pub usage: Usage,
-    /// Money for all rounds; `None` where a provider that charges did not count.
-    pub cost_usd: Option<f64>,
-    /// Who wrote them.
-    pub provider: Provider,
-    /// A model, or rules.
-    pub kind: ExtractorKind,
 }
 
 /// Screens a transcript for phrases of risk.
@@ -133,11 +155,19 @@ pub fn screen(transcript: &Transcript) -> RiskScreen {
     let flags = risk::screen(transcript.lines());
     RiskScreen {
         version: risk::VERSION.into(),
-        flags: flags.into_iter().map(|flag| ground_risk(transcript, flag, RiskSource::Lexical)).collect(),
+        flags: flags
+            .into_iter()
+            .map(|flag| {
+                let evidence = transcript.find(&flag.quote, flag.segment);
+                risk_flag(flag, RiskSource::Lexical, evidence)
+            })
+            .collect(),
     }
 }
 
-/// SHA-256 of what an extractor reads, in hex: the same text read by the same extractor is not paid for twice.
+/// SHA-256 of what an extractor reads, in hex: who spoke and what was said, line by line. The same text read by the same
+/// extractor is not paid for twice; notes of a run with another hash are stale. It is taken of the transcript as it reads
+/// after corrections: one that changes a word or a role changes it, times and ids do not.
 #[must_use]
 pub fn transcript_hash(transcript: &Transcript) -> String {
     let mut hash = Sha256::new();
@@ -147,110 +177,43 @@ pub fn transcript_hash(transcript: &Transcript) -> String {
     hex::encode(hash.finalize())
 }
 
-/// Asks for notes. An answer of the wrong shape, or with counts and lengths out of range, gets one repair round; the
-/// wrong shape fails then, the rest is kept with warnings. Names and contact data of the record are taken out of what a model
-/// reads, and put back into what it says.
-///
-/// # Errors
-/// The extractor's; [`AiError::Permanent`] when the second answer has the wrong shape, too.
-pub async fn extract(
-    extractor: &dyn NoteExtractor,
-    transcript: &Transcript,
-    screen: &RiskScreen,
-    redaction: &Redaction,
-) -> Result<Extracted, AiError> {
-    let redacts = extractor.kind() == ExtractorKind::Model;
-    let lines =
-        if redacts { redaction.redact_lines(transcript.lines()) } else { transcript.lines().to_vec() };
-    let Drafted { draft, warnings, usage, cost_usd, provider, kind } = draft(extractor, &lines).await?;
-    let draft = if redacts { redaction.restore_draft(draft) } else { draft };
-    let notes = ground(transcript, draft, screen, kind == ExtractorKind::Model);
-    Ok(Extracted { notes, warnings, usage, cost_usd, provider, kind })
-}
-
-/// A draft, and what it took to get it.
-struct Drafted {
-    draft: NoteDraft,
-    warnings: Vec<String>,
-    usage: Usage,
-    cost_usd: Option<f64>,
-    provider: Provider,
-    kind: ExtractorKind,
-}
-
-async fn draft(extractor: &dyn NoteExtractor, lines: &[TranscriptLine]) -> Result<Drafted, AiError> {
-    let first = extractor.extract(lines, None).await?;
-    let problems = problems_of(&first, lines);
-    if problems.is_empty() || first.kind == ExtractorKind::Extractive {
-        return kept(first, problems, None);
-    }
-    let repair = Repair { previous: first.raw.clone(), problems: problems.clone() };
-    let second = extractor.extract(lines, Some(&repair)).await?;
-    // A repair that made things worse is no repair.
-    let worse = second.draft.is_err() && first.draft.is_ok();
-    let (best, other) = if worse { (first, second) } else { (second, first) };
-    let problems = problems_of(&best, lines);
-    kept(best, problems, Some(&other))
-}
-
-fn problems_of(extraction: &Extraction, lines: &[TranscriptLine]) -> Vec<String> {
-    match &extraction.draft {
-        Ok(draft) => validation::problems(draft, lines),
-        Err(problems) => problems.clone(),
-    }
-}
-
-fn kept(
-    extraction: Extraction,
-    warnings: Vec<String>,
-    other: Option<&Extraction>,
-) -> Result<Drafted, AiError> {
-    let Extraction { draft, usage, provider, kind, .. } = extraction;
-    let draft = draft.map_err(|_| AiError::permanent(Cause::Request, WRONG_SHAPE))?;
-    let other_cost = other.map_or(Some(0.0), |other| other.provider.cost_of(other.usage));
-    let cost_usd = provider.cost_of(usage).zip(other_cost).map(|(own, other)| own + other);
-    let usage = sum(usage, other.map_or_else(Usage::default, |other| other.usage));
-    Ok(Drafted { draft, warnings, usage, cost_usd, provider, kind })
-}
-
-const WRONG_SHAPE: &str =
-    "The AI's answer did not have the form of clinical notes, twice. Try again, or use another model.";
-
-fn sum(a: Usage, b: Usage) -> Usage {
-    let add = |a: Option<i64>, b: Option<i64>| a.map_or(b, |a| Some(a + b.unwrap_or(0)));
-    Usage {
-        prompt_tokens: add(a.prompt_tokens, b.prompt_tokens),
-        completion_tokens: add(a.completion_tokens, b.completion_tokens),
-        audio_ms: add(a.audio_ms, b.audio_ms),
-    }
-}
-
-fn ground(transcript: &Transcript, draft: NoteDraft, screen: &RiskScreen, model: bool) -> Notes {
-    let item =
-        |item: DraftItem| Item { evidence: transcript.find(&item.quote, item.segment), text: item.text };
-    let mut risk_flags = screen.flags.clone();
-    let mut risk_screens = vec![format!("lexical screen {}", screen.version)];
-    if model {
-        risk_screens.push("language model".into());
-        risk_flags.extend(
-            draft.risk_flags.into_iter().map(|flag| ground_risk(transcript, flag, RiskSource::Model)),
-        );
-    }
-    Notes {
-        key_topics: draft.key_topics,
-        topic_summary: draft.topic_summary,
-        strategies: draft.strategies.into_iter().map(item).collect(),
-        action_items: draft.action_items.into_iter().map(item).collect(),
-        session_mood: draft.session_mood,
-        mood_trajectory: draft.mood_trajectory,
-        therapist_notes: draft.therapist_notes,
-        patient_summary: draft.patient_summary,
-        risk_flags,
-        risk_screens,
-    }
-}
-
-fn ground_risk(transcript: &Transcript, flag: DraftRisk, source: RiskSource) -> RiskFlag {
-    let evidence = transcript.find(&flag.quote, flag.segment);
+fn risk_flag(flag: DraftRisk, source: RiskSource, evidence: Evidence) -> RiskFlag {
     RiskFlag { kind: flag.kind, severity: flag.severity, source, text: flag.text, evidence }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::transcript_segment::SpeakerRole;
+
+    #[test]
+    fn notes_of_before_matches_were_kept_still_read() {
+        let stored =
+            r#"{"quote": "q", "segment_id": null, "start_ms": null, "end_ms": null, "verdict": "SUPPORTED"}"#;
+        let evidence: Evidence = serde_json::from_str(stored).unwrap();
+        assert_eq!((evidence.found, evidence.segment_ids.len()), (None, 0));
+    }
+
+    #[test]
+    fn how_a_quote_was_found_is_stored_under_the_name_it_has_in_the_api() {
+        let mut evidence = Evidence::unsupported("q".into());
+        evidence.found = Some(Match::Fuzzy);
+        assert_eq!(serde_json::to_value(&evidence).unwrap()["match"], "FUZZY");
+    }
+
+    #[test]
+    fn the_hash_depends_on_words_and_roles_alone() {
+        let segments = || vec![grounding::tests::segment(0, "Hello."), grounding::tests::segment(1, "Bye.")];
+        let hash = |segments: &[_]| transcript_hash(&Transcript::new(segments));
+        let original = hash(&segments());
+        let mut moved = segments();
+        (moved[1].start_ms, moved[1].id) = (5000, Uuid::from_u128(77));
+        assert_eq!(hash(&moved), original);
+        let mut corrected = segments();
+        corrected[1].text = "By.".into();
+        assert_ne!(hash(&corrected), original);
+        let mut assigned = segments();
+        assigned[1].role = Some(SpeakerRole::Patient);
+        assert_ne!(hash(&assigned), original);
+    }
 }

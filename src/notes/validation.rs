@@ -1,9 +1,10 @@
 //! Holds a draft against the counts and lengths of the contract (SPEC: 3–7 topics, 2–3 sentences, 150–200 and
-//! 100–150 words). Minima apply from 400 words of transcript: little said makes little notes.
+//! 100–150 words). Minima apply from 400 words of transcript: little said makes little notes. No text is empty where
+//! something was said.
 
 use std::ops::RangeInclusive;
 
-use crate::ai::{NoteDraft, TranscriptLine};
+use crate::ai::{DraftItem, NoteDraft, TranscriptLine};
 
 /// From here on the minima apply.
 const FULL_SESSION_WORDS: usize = 400;
@@ -13,15 +14,45 @@ const FULL_SESSION_WORDS: usize = 400;
 pub fn problems(draft: &NoteDraft, transcript: &[TranscriptLine]) -> Vec<String> {
     let said: usize = transcript.iter().map(|line| words(&line.text)).sum();
     let full = said >= FULL_SESSION_WORDS;
-    [
+    let mut problems = if said > 0 { blanks(draft) } else { Vec::new() };
+    let ranges = [
         out_of_range("keyTopics", "items", draft.key_topics.len(), 3..=7, full),
         out_of_range("topicSummary", "sentences", sentences(&draft.topic_summary), 2..=3, full),
         out_of_range("therapistNotes", "words", words(&draft.therapist_notes), 150..=200, full),
         out_of_range("patientSummary", "words", words(&draft.patient_summary), 100..=150, full),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    ];
+    problems.extend(ranges.into_iter().flatten());
+    problems
+}
+
+/// What is there and says nothing.
+fn blanks(draft: &NoteDraft) -> Vec<String> {
+    let texts = [
+        ("topicSummary", &draft.topic_summary),
+        ("therapistNotes", &draft.therapist_notes),
+        ("patientSummary", &draft.patient_summary),
+    ];
+    let texts = texts.into_iter().filter(|(_, text)| is_blank(text)).map(|(name, _)| name.to_owned());
+    let items = [("strategies", &draft.strategies), ("actionItems", &draft.action_items)];
+    let items = items.into_iter().flat_map(|(name, items)| blank_items(name, items));
+    let risks = (0..)
+        .zip(&draft.risk_flags)
+        .flat_map(|(at, risk)| blank_fields("riskFlags", at, &risk.text, &risk.quote));
+    texts.chain(items).chain(risks).map(|name| format!("{name} is empty.")).collect()
+}
+
+fn blank_items(name: &str, items: &[DraftItem]) -> Vec<String> {
+    (0..).zip(items).flat_map(|(at, item)| blank_fields(name, at, &item.text, &item.quote)).collect()
+}
+
+fn blank_fields(name: &str, at: usize, text: &str, quote: &str) -> Vec<String> {
+    let fields = [("text", text), ("quote", quote)].into_iter().filter(|(_, value)| is_blank(value));
+    fields.map(|(field, _)| format!("{name}[{at}].{field}")).collect()
+}
+
+/// Whether there is no word in it.
+pub(super) fn is_blank(text: &str) -> bool {
+    !text.contains(char::is_alphanumeric)
 }
 
 fn out_of_range(
@@ -89,6 +120,17 @@ mod tests {
                 assert!(found.contains(field), "{field}: {found}");
             }
         }
+    }
+
+    #[test]
+    fn what_says_nothing_is_named_by_its_place() {
+        let mut blank = draft(3, "", 20, 20);
+        blank.strategies = vec![DraftItem { text: " ".into(), quote: "yes".into(), segment: 0 }];
+        blank.action_items = vec![DraftItem { text: "Rest.".into(), quote: "\u{2026}".into(), segment: 0 }];
+        let expected =
+            ["topicSummary is empty.", "strategies[0].text is empty.", "actionItems[0].quote is empty."];
+        assert_eq!(problems(&blank, &transcript(10)), expected);
+        assert_eq!(problems(&blank, &transcript(0)), Vec::<String>::new());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! [`pieces`]), what the therapist puts right in its transcript ([`correction`]), and what of it the patient may read
 //! ([`release`]).
 
+mod answers;
 pub mod correction;
 pub mod pieces;
 pub mod pipeline;

@@ -15,8 +15,8 @@ use crate::ai::{Provider, Usage};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
 use crate::costs::{self, Costs, Spent, Work as Paid};
-use crate::entity::extraction_run;
 use crate::entity::session::{self, Column, Entity, Model, Status};
+use crate::entity::{extraction_part, extraction_run};
 use crate::error::{Code, Error, Result, UserError};
 use crate::events::{self, Notifier};
 use crate::failpoint;
@@ -24,6 +24,7 @@ use crate::idempotency::{self, Asked, Claim};
 use crate::queue::jobs::{ExtractNotes, TranscribeSession};
 use crate::queue::{self, Lease};
 
+use super::answers;
 use super::correction::Reading;
 use super::pieces::{self, RecognisedPiece};
 
@@ -182,6 +183,39 @@ impl Pipeline {
         self.commit(txn).await
     }
 
+    /// Keeps an answer on the way to notes; an older one to the same request no longer counts.
+    ///
+    /// # Errors
+    /// Only faults; a lost lease is one.
+    pub async fn keep_answer(
+        &self,
+        work: Work<'_>,
+        answer: extraction_part::ActiveModel,
+        percent: i32,
+    ) -> Result<()> {
+        let txn = self.db.begin().await?;
+        let session = self.locked(&txn, work, &[Status::ExtractingNotes]).await?;
+        answers::void(&txn, session.id, answer.request_sha256.as_ref()).await?;
+        extraction_part::Entity::insert(answer).exec_without_returning(&txn).await?;
+        if session.progress < percent {
+            self.write(&txn, session, |session| session.progress = percent).await?;
+        }
+        self.commit(txn).await
+    }
+
+    /// Answers that led nowhere are not given again. What they cost stays.
+    ///
+    /// # Errors
+    /// Only faults; a lost lease is one.
+    pub async fn forget_answers(&self, work: Work<'_>, requests: &[String]) -> Result<()> {
+        let txn = self.db.begin().await?;
+        let session = self.locked(&txn, work, &[Status::ExtractingNotes]).await?;
+        for request in requests {
+            answers::void(&txn, session.id, request).await?;
+        }
+        self.commit(txn).await
+    }
+
     /// `EXTRACTING_NOTES` → `PROCESSED`, with the run the notes come from; `run` may be an earlier one that is read again.
     ///
     /// # Errors
@@ -191,6 +225,7 @@ impl Pipeline {
         let session = self.locked(&txn, work, &[Status::ExtractingNotes]).await?;
         let run_id = match run {
             NotesRun::Made(run) => {
+                answers::delete(&txn, session.id).await?;
                 let run = extraction_run::Entity::insert(*run).exec_with_returning(&txn).await?;
                 costs::record(&txn, &session, spent_on(&run), self.clock.now()).await?;
                 run.id

@@ -1,11 +1,14 @@
 //! Writes the notes of a session from its transcript.
 
+mod answers;
+
 use std::time::Instant;
 
 use async_trait::async_trait;
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use uuid::Uuid;
 
+use self::answers::Stored;
 use super::{Handler, JobError};
 use crate::ai::{ExtractorKind, Provider};
 use crate::app::App;
@@ -13,10 +16,9 @@ use crate::entity::extraction_run::{self, Kind};
 use crate::entity::session::Model;
 use crate::entity::{patient, user};
 use crate::error::{Error, Result};
-use crate::failpoint;
 use crate::notes::grounding::Transcript;
 use crate::notes::redaction::Redaction;
-use crate::notes::{self, Extracted, RiskScreen};
+use crate::notes::{self, Extracted, Reading, RiskScreen};
 use crate::queue::jobs::ExtractNotes;
 use crate::queue::{Job, Lease};
 use crate::sessions::pipeline::{NotesRun, Work};
@@ -30,7 +32,7 @@ impl Handler for ExtractNotes {
         let hash = notes::transcript_hash(&transcript);
         let run = match self.known_run(app, &session, &hash).await? {
             Some(id) => NotesRun::Known(id),
-            None => NotesRun::Made(Box::new(self.extract(app, &session, &transcript, hash).await?)),
+            None => NotesRun::Made(Box::new(self.extract(app, work, &session, &transcript).await?)),
         };
         Ok(app.pipeline.finish_extraction(work, run).await?)
     }
@@ -63,16 +65,22 @@ impl ExtractNotes {
     async fn extract(
         &self,
         app: &App,
+        work: Work<'_>,
         session: &Model,
         transcript: &Transcript,
-        hash: String,
     ) -> Result<extraction_run::ActiveModel, JobError> {
-        let screen = screen_of(session, transcript)?;
-        let redaction = redaction_for(app, session).await?;
+        let hash = notes::transcript_hash(transcript);
         let extractor = app.extractor_for(session.therapist_id).await?;
+        let since = if self.force { self.generation } else { 0 };
+        let reading = Reading {
+            extractor: extractor.as_ref(),
+            transcript,
+            screen: &screen_of(session, transcript)?,
+            redaction: &redaction_for(app, session).await?,
+            answers: &Stored { app, work, transcript_sha256: &hash, since },
+        };
         let started = Instant::now();
-        let extracted = notes::extract(extractor.as_ref(), transcript, &screen, &redaction).await?;
-        failpoint::reach("notes.answered");
+        let extracted = notes::extract(reading).await?;
         let work_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
         Ok(run_row(app, session, hash, extracted, work_ms)?)
     }
@@ -107,9 +115,9 @@ async fn redaction_for(app: &App, session: &Model) -> Result<Redaction> {
     Ok(Redaction::default()
         .name("patient", &patient.name)
         .name("therapist", &therapist.full_name)
-        .contact("patient", "email", patient.email.as_deref())
-        .contact("patient", "phone", patient.phone.as_deref())
-        .contact("therapist", "email", Some(&therapist.email)))
+        .email("patient", patient.email.as_deref())
+        .phone("patient", patient.phone.as_deref())
+        .email("therapist", Some(&therapist.email)))
 }
 
 fn run_row(
@@ -119,7 +127,7 @@ fn run_row(
     extracted: Extracted,
     work_ms: i64,
 ) -> Result<extraction_run::ActiveModel> {
-    let Extracted { notes, warnings, usage, cost_usd, provider, kind } = extracted;
+    let Extracted { notes, warnings, spent, provider, kind } = extracted;
     let now = app.clock.now();
     Ok(extraction_run::ActiveModel {
         id: Set(Uuid::now_v7()),
@@ -129,9 +137,9 @@ fn run_row(
         model: Set(provider.model),
         prompt_version: Set(provider.prompt_version),
         transcript_sha256: Set(transcript_sha256),
-        prompt_tokens: Set(usage.prompt_tokens),
-        completion_tokens: Set(usage.completion_tokens),
-        cost_usd: Set(cost_usd),
+        prompt_tokens: Set(spent.usage.prompt_tokens),
+        completion_tokens: Set(spent.usage.completion_tokens),
+        cost_usd: Set(spent.cost_usd),
         work_ms: Set(work_ms),
         warnings: Set(serde_json::to_value(warnings).map_err(anyhow::Error::new)?),
         notes: Set(serde_json::to_value(notes).map_err(anyhow::Error::new)?),

@@ -24,6 +24,7 @@ use crate::ai::AiError;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::failpoint;
+use crate::notes;
 use crate::queue::Job;
 use crate::queue::jobs::{ExtractNotes, PurgeExpired, TranscribeSession};
 use crate::queue::lease::{self, Lease, Outcome};
@@ -79,6 +80,15 @@ impl From<AiError> for JobError {
             AiError::Transient { message, retry_after, .. } => Self::Retry { message, after: retry_after },
             AiError::Permanent { message, .. } => Self::Fail(message),
             AiError::Cancelled => Self::Retry { message: "Processing was stopped.".into(), after: None },
+        }
+    }
+}
+
+impl From<notes::Failure> for JobError {
+    fn from(failure: notes::Failure) -> Self {
+        match failure {
+            notes::Failure::Ai(error) => error.into(),
+            notes::Failure::Other(error) => error.into(),
         }
     }
 }

@@ -159,6 +159,16 @@ async fn rows_that_cannot_be_are_refused() {
         ("UPDATE speaker_assignments SET role = 'NOBODY'", CHECK),
         ("UPDATE extraction_runs SET cost_usd = -1", CHECK),
         ("UPDATE extraction_runs SET kind = 'GUESS'", CHECK),
+        ("UPDATE extraction_parts SET cost_usd = -1", CHECK),
+        ("UPDATE extraction_parts SET request_sha256 = 'short'", CHECK),
+        ("UPDATE extraction_parts SET session_id = gen_random_uuid()", FOREIGN_KEY),
+        (
+            "INSERT INTO extraction_parts (id, session_id, generation, transcript_sha256, request_sha256, provider, model,
+                prompt_version, answer, created_at, updated_at)
+            SELECT gen_random_uuid(), session_id, generation, transcript_sha256, request_sha256, provider, model,
+                prompt_version, answer, created_at, updated_at FROM extraction_parts",
+            UNIQUE,
+        ),
         ("UPDATE idempotency_keys SET result_id = gen_random_uuid()", CHECK),
         ("UPDATE idempotency_keys SET key = ''", CHECK),
     ] {
@@ -240,6 +250,10 @@ fn rows() -> String {
             (id, session_id, kind, provider, model, prompt_version, transcript_sha256, work_ms, warnings, notes,
             created_at, updated_at)
             VALUES ('{SESSION}', '{SESSION}', 'MODEL', 'local', 'rules', 'v1', repeat('a', 64), 1, '[]', '{{}}', now(), now());
+        INSERT INTO extraction_parts
+            (id, session_id, generation, transcript_sha256, request_sha256, provider, model, prompt_version, answer,
+            created_at, updated_at)
+            VALUES ('{SESSION}', '{SESSION}', 1, repeat('a', 64), repeat('b', 64), 'openai', 'gpt-4o', 'v2', '{{}}', now(), now());
         UPDATE sessions SET extraction_run_id = '{SESSION}';
         INSERT INTO outbox_events (session_id, patient_id, version, progress, created_at)
             VALUES ('{SESSION}', '{PATIENT}', 1, 0, now());

@@ -20,6 +20,7 @@ mod limits;
 mod live_transcript;
 mod log_ins;
 mod matrix;
+mod notes;
 mod patients;
 mod pipeline;
 mod presence;

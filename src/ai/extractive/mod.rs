@@ -69,8 +69,8 @@ use async_trait::async_trait;
 
 use self::compose::Findings;
 use super::{
-    AiError, Cause, Extraction, ExtractorKind, LOCAL, NoteDraft, NoteExtractor, Prices, Provider, Repair,
-    TranscriptLine, Usage,
+    AiError, Cause, Extraction, ExtractorKind, LOCAL, NoteDraft, NoteExtractor, NotesTask, Prices, Provider,
+    Repair, TranscriptLine, Usage,
 };
 
 /// Makes notes out of quotes by rules.
@@ -101,12 +101,8 @@ impl NoteExtractor for ExtractiveExtractor {
     }
 
     /// Rules answer a second time as they did the first: a repair changes nothing.
-    async fn extract(
-        &self,
-        transcript: &[TranscriptLine],
-        _repair: Option<&Repair>,
-    ) -> Result<Extraction, AiError> {
-        let transcript = transcript.to_vec();
+    async fn read(&self, task: &NotesTask<'_>, _repair: Option<&Repair>) -> Result<Extraction, AiError> {
+        let transcript = task.transcript.to_vec();
         let draft = tokio::task::spawn_blocking(move || draft(&transcript)).await;
         let draft =
             draft.map_err(|_| AiError::permanent(Cause::Request, "The notes could not be put together."))?;

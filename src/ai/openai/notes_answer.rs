@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::failure::{FILTERED, unreadable};
 use super::schema;
-use crate::ai::{AiError, Cause, Extraction, ExtractorKind, NoteDraft, Provider, Usage};
+use crate::ai::{AiError, Cause, DraftTexts, Extraction, ExtractorKind, NoteDraft, Provider, Usage};
 
 /// A chat completion, as far as it is used.
 #[derive(Deserialize)]
@@ -36,7 +36,7 @@ struct Tokens {
 
 impl ChatAnswer {
     /// The notes, or in what way they are not of the asked shape.
-    pub(super) fn into_extraction(self, provider: Provider) -> Result<Extraction, AiError> {
+    pub(super) fn into_extraction(self, shape: Shape, provider: Provider) -> Result<Extraction, AiError> {
         let usage = self.usage.map(Tokens::into_usage).unwrap_or_default();
         let choice = self.choices.into_iter().next().ok_or_else(unreadable)?;
         if choice.message.refusal.is_some_and(|refusal| !refusal.is_empty()) {
@@ -49,7 +49,7 @@ impl ChatAnswer {
         let raw = choice.message.content.unwrap_or_default();
         let was_cut = choice.finish_reason.as_deref() == Some("length");
         let draft =
-            read_notes(&raw).map_err(|problems| if was_cut { vec![CUT.to_owned()] } else { problems });
+            shape.read(&raw).map_err(|problems| if was_cut { vec![CUT.to_owned()] } else { problems });
         Ok(Extraction { draft, raw, usage, provider, kind: ExtractorKind::Model })
     }
 }
@@ -62,14 +62,44 @@ impl Tokens {
     }
 }
 
-fn read_notes(answer: &str) -> Result<NoteDraft, Vec<String>> {
-    let not_json = || vec!["The answer must be one complete JSON object and nothing else.".to_owned()];
-    let value: Value = serde_json::from_str(json_part(answer)).map_err(|_| not_json())?;
-    let problems = schema::problems(&value, &schema::NOTES);
-    if !problems.is_empty() {
-        return Err(problems);
+/// What an answer should hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// [`NoteDraft`]
+    Notes,
+    /// [`DraftTexts`]
+    Texts,
+}
+
+impl Shape {
+    /// What the shape is called where the server enforces it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Notes => "clinical_notes",
+            Self::Texts => "clinical_texts",
+        }
     }
-    serde_json::from_value(value).map_err(|_| vec!["The answer does not fit the JSON schema.".to_owned()])
+
+    pub(super) fn schema(self) -> &'static Value {
+        match self {
+            Self::Notes => &schema::NOTES,
+            Self::Texts => &schema::TEXTS,
+        }
+    }
+
+    fn read(self, answer: &str) -> Result<NoteDraft, Vec<String>> {
+        let not_json = || vec!["The answer must be one complete JSON object and nothing else.".to_owned()];
+        let value: Value = serde_json::from_str(json_part(answer)).map_err(|_| not_json())?;
+        let problems = schema::problems(&value, self.schema());
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let draft = match self {
+            Self::Notes => serde_json::from_value(value),
+            Self::Texts => serde_json::from_value::<DraftTexts>(value).map(NoteDraft::from),
+        };
+        draft.map_err(|_| vec!["The answer does not fit the JSON schema.".to_owned()])
+    }
 }
 
 /// The object in an answer that may be wrapped in a code fence, or follow a model's thoughts, where the server
@@ -104,7 +134,7 @@ mod tests {
 
     fn answer(message: &Value, finish_reason: &str) -> Result<Extraction, AiError> {
         let answer = json!({"choices": [{"message": message, "finish_reason": finish_reason}]});
-        serde_json::from_value::<ChatAnswer>(answer).unwrap().into_extraction(provider())
+        serde_json::from_value::<ChatAnswer>(answer).unwrap().into_extraction(Shape::Notes, provider())
     }
 
     #[test]
@@ -115,8 +145,20 @@ mod tests {
             format!("```json\n{notes}\n```"),
             format!("<think>maybe {{}}?</think>\nHere you are: {notes}"),
         ] {
-            assert!(read_notes(&text).is_ok(), "{text}");
+            assert!(Shape::Notes.read(&text).is_ok(), "{text}");
         }
+    }
+
+    #[test]
+    fn texts_have_a_shape_of_their_own_and_empty_lists() {
+        let texts = json!({
+            "keyTopics": ["sleep"], "topicSummary": "s", "sessionMood": "LOW", "moodTrajectory": "STABLE",
+            "therapistNotes": "t", "patientSummary": "p",
+        })
+        .to_string();
+        let draft = Shape::Texts.read(&texts).unwrap();
+        assert_eq!((draft.key_topics.len(), draft.risk_flags.len()), (1, 0));
+        assert!(Shape::Notes.read(&texts).is_err() && Shape::Texts.read(&notes()).is_err());
     }
 
     #[test]

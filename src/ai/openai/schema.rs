@@ -2,21 +2,27 @@
 
 use std::sync::LazyLock;
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::ai::NoteDraft;
+use crate::ai::{DraftTexts, NoteDraft};
 
 /// More problems than these make a repair round no better.
 const MAX_PROBLEMS: usize = 20;
 
 /// Schema of [`NoteDraft`]: every property required, no others allowed, nothing but plain keywords.
-pub(super) static NOTES: LazyLock<Value> = LazyLock::new(|| {
+pub(super) static NOTES: LazyLock<Value> = LazyLock::new(strict::<NoteDraft>);
+
+/// Schema of [`DraftTexts`], by the same rules.
+pub(super) static TEXTS: LazyLock<Value> = LazyLock::new(strict::<DraftTexts>);
+
+fn strict<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let mut schema = settings.into_generator().into_root_schema_for::<NoteDraft>().to_value();
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     make_strict(&mut schema);
     schema
-});
+}
 
 fn make_strict(schema: &mut Value) {
     let Some(schema) = schema.as_object_mut() else {
@@ -123,7 +129,8 @@ mod tests {
 
     #[test]
     fn the_schema_keeps_to_the_strict_subset() {
-        every_object(&NOTES, &|map| {
+        let schemas = json!([*NOTES, *TEXTS]);
+        every_object(&schemas, &|map| {
             for keyword in
                 ["$ref", "$defs", "$schema", "oneOf", "allOf", "const", "format", "title", "default"]
             {
@@ -136,6 +143,7 @@ mod tests {
             }
         });
         assert_eq!(NOTES["properties"].as_object().unwrap().len(), 9);
+        assert_eq!(TEXTS["properties"].as_object().unwrap().len(), 6);
     }
 
     #[test]

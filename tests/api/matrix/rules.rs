@@ -217,7 +217,7 @@ pub(super) const TYPES: &[Type] = &[
     Type {
         name: "Evidence",
         door: "session(id: $session) { notes { actionItems { evidence { % } } } }",
-        shown: &[(THERAPIST, "quote segmentId startMs endMs verdict")],
+        shown: &[(THERAPIST, "quote segmentId segmentIds startMs endMs verdict match")],
     },
     Type {
         name: "RiskFlag",

@@ -60,6 +60,18 @@ pub(crate) struct Call {
     pub(crate) messages: Vec<(String, String)>,
 }
 
+impl Call {
+    /// Whether drafts of parts are to be merged (chat).
+    pub(crate) fn merges(&self) -> bool {
+        self.messages.iter().any(|(role, text)| role == "user" && text.starts_with("<drafts>"))
+    }
+
+    /// Whether an earlier answer is to be repaired (chat).
+    pub(crate) fn repairs(&self) -> bool {
+        self.messages.iter().any(|(role, _)| role == "assistant")
+    }
+}
+
 /// The provider; it stops when dropped.
 pub(crate) struct ScriptedProvider {
     address: SocketAddr,
@@ -261,6 +273,10 @@ async fn chat(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (mut call, _, body) = accept(request).await;
     answers::read_chat(&mut call, &body);
     let (behaviour, _) = shared.receive(Endpoint::Chat, &call).await;
+    let behaviour = match behaviour {
+        Behaviour::RightWhenRepaired if !call.repairs() => Behaviour::WrongSchema,
+        other => other,
+    };
     behaviour::perform(behaviour, answers::notes(&call), &shared.hung_up).await
 }
 

@@ -77,9 +77,14 @@ fn seconds(ms: u64) -> f64 {
     Duration::from_millis(ms).as_secs_f64()
 }
 
-/// A chat answer whose notes quote the prompt's own lines.
+/// A chat answer whose notes quote the prompt's own lines; texts alone where drafts are to be merged.
 pub(crate) fn notes(call: &Call) -> Value {
-    completion(&draft(&lines(call)).to_string(), "stop")
+    let mut draft = draft(&lines(call));
+    if call.merges() {
+        let notes = draft.as_object_mut().unwrap();
+        notes.retain(|field, _| !["strategies", "actionItems", "riskFlags"].contains(&field.as_str()));
+    }
+    completion(&draft.to_string(), "stop")
 }
 
 /// A chat answer with this content.

@@ -38,6 +38,8 @@ pub(crate) enum Behaviour {
     HalfJson,
     /// A well-formed answer whose notes are of another shape.
     WrongSchema,
+    /// Such an answer to every question but one for a repair.
+    RightWhenRepaired,
     /// So many bytes of well-formed JSON.
     HugeAnswer(u64),
 }
@@ -81,7 +83,7 @@ pub(super) async fn perform(
     hung_up: &watch::Sender<Option<u64>>,
 ) -> Response {
     match behaviour {
-        Behaviour::Ok => axum::Json(good).into_response(),
+        Behaviour::Ok | Behaviour::RightWhenRepaired => axum::Json(good).into_response(),
         Behaviour::Json(body) => axum::Json(body).into_response(),
         Behaviour::Content(text) => axum::Json(answers::completion(&text, "stop")).into_response(),
         Behaviour::Error { status, headers, body } => error(status, headers, body),
