@@ -3,19 +3,25 @@
 //! Only the id of the result is kept; the result is read again. A key is claimed before the work and completed in
 //! the transaction of the work. A request that fails lets go of its key, so that it can be repeated.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::entity::idempotency_key::{ActiveModel, Column, Entity};
 use crate::error::{Code, Error, Result, UserError};
 
 /// Life of a key.
 pub const TTL: TimeDelta = TimeDelta::hours(24);
-/// A claim whose request has not ended after this time belongs to a process that died.
-const STALE: TimeDelta = TimeDelta::hours(1);
+/// A claim that nobody has renewed for so long belongs to a request that died.
+const STALE: TimeDelta = TimeDelta::seconds(5);
+/// How often a request that takes long renews its claim.
+const RENEW: Duration = Duration::from_secs(1);
 
 /// A key in the hands of this request.
 #[derive(Clone, Debug)]
@@ -86,6 +92,39 @@ pub async fn ask(
     }
 }
 
+/// Does work that takes its time, and renews the claim meanwhile. A claim that was lost all the same is noticed when
+/// the work is [completed](complete).
+pub async fn hold<T>(
+    db: &impl ConnectionTrait,
+    claim: &Claim,
+    clock: &dyn Clock,
+    work: impl Future<Output = T>,
+) -> T {
+    let renewing = async {
+        loop {
+            tokio::time::sleep(RENEW).await;
+            if let Err(error) = renew(db, claim, clock.now()).await {
+                tracing::warn!(%error, "an idempotency key was not renewed; trying again");
+            }
+        }
+    };
+    futures::select_biased! {
+        done = std::pin::pin!(work.fuse()) => done,
+        never = std::pin::pin!(renewing.fuse()) => never,
+    }
+}
+
+async fn renew(db: &impl ConnectionTrait, claim: &Claim, now: DateTime<Utc>) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::UpdatedAt, Expr::value(now))
+        .filter(Column::UserId.eq(claim.user_id))
+        .filter(Column::Key.eq(&claim.key))
+        .filter(Column::Claim.eq(claim.id))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
 /// Puts down the result, in the transaction of the work.
 ///
 /// # Errors
@@ -142,7 +181,7 @@ async fn forget_expired(
     key: &str,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    let stale = Condition::all().add(Column::ResultId.is_null()).add(Column::CreatedAt.lt(now - STALE));
+    let stale = Condition::all().add(Column::ResultId.is_null()).add(Column::UpdatedAt.lt(now - STALE));
     Entity::delete_many()
         .filter(Column::UserId.eq(user_id))
         .filter(Column::Key.eq(key))

@@ -102,7 +102,8 @@ impl Uploads {
                 self.replay(actor, &done, &input_hash(&new, &sha256)).await
             }
             Some(Asked::Claimed(claim)) => {
-                let taken_in = self.receive_and_take_in(actor, origin, &new, chunks, Some(&claim)).await;
+                let work = self.receive_and_take_in(actor, origin, &new, chunks, Some(&claim));
+                let taken_in = idempotency::hold(&self.db, &claim, self.clock.as_ref(), work).await;
                 self.release_after(taken_in, &claim).await
             }
             None => self.receive_and_take_in(actor, origin, &new, chunks, None).await,
@@ -125,7 +126,8 @@ impl Uploads {
         match self.ask(actor, &new).await? {
             Some(Asked::Done(done)) => self.replay(actor, &done, &input_hash(&new, "")).await,
             Some(Asked::Claimed(claim)) => {
-                let taken_in = self.assemble_and_take_in(actor, origin, new, upload_id, Some(&claim)).await;
+                let work = self.assemble_and_take_in(actor, origin, new, upload_id, Some(&claim));
+                let taken_in = idempotency::hold(&self.db, &claim, self.clock.as_ref(), work).await;
                 self.release_after(taken_in, &claim).await
             }
             None => self.assemble_and_take_in(actor, origin, new, upload_id, None).await,

@@ -1,12 +1,28 @@
 //! Recordings coming in: what is accepted, what is refused, and what is left behind then; lists of sessions.
 
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use reqwest::multipart::Part;
 use serde_json::{Value, json};
+use therapybridge::clock::Clock;
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::support::client::Client;
 use crate::support::{TestApp, code, recording, root};
 
 async fn upload(client: &Client, patient: &str, bytes: Vec<u8>) -> Value {
     client.upload(json!({ "patientId": patient }), "session.mp3", bytes).await
+}
+
+/// Waits until a count is what it should be.
+async fn until(app: &TestApp, query: &str, expected: i64) {
+    let wait = async {
+        while app.count(query).await != expected {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), wait).await.expect(query);
 }
 
 #[tokio::test]
@@ -181,6 +197,43 @@ async fn two_submits_at_once_make_one_session() {
     }
     assert_eq!(app.count("SELECT count(*) FROM sessions").await, 1);
     assert_eq!(app.files().len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_whose_request_died_is_free_soon_and_one_whose_request_runs_is_not() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let (body, slow) = tokio::sync::mpsc::channel::<std::io::Result<Vec<u8>>>(1);
+    let file = Part::stream(reqwest::Body::wrap_stream(ReceiverStream::new(slow))).file_name("session.mp3");
+    let input = json!({ "patientId": patient, "idempotencyKey": "monday" });
+    let (uploader, mut variables) = (jane.clone(), json!({ "input": input }));
+    variables["input"]["audio"] = Value::Null;
+    let running = tokio::spawn(async move {
+        let query =
+            "mutation ($input: UploadSessionInput!) { uploadSession(input: $input) { session { id } } }";
+        uploader.multipart(query, variables, "variables.input.audio", file).await
+    });
+    let key = "SELECT count(*) FROM idempotency_keys WHERE key = 'monday'";
+    until(&app, key, 1).await;
+
+    // It is renewed by the clock of the server: the claim made just now is as old as one of a dead request.
+    app.clock.advance(TimeDelta::seconds(20));
+    until(&app, &format!("{key} AND updated_at > created_at"), 1).await;
+    let again = || jane.upload(input.clone(), "session.mp3", recording("cbr.mp3"));
+    assert_eq!(code(&again().await), "IDEMPOTENCY_IN_PROGRESS");
+
+    // The process dies: nobody lets go of the key, nobody renews it.
+    running.abort();
+    until(&app, key, 0).await;
+    let dead = "INSERT INTO idempotency_keys (user_id, key, operation, claim, created_at, updated_at)
+        SELECT id, 'monday', 'uploadSession', id, $1, $1 FROM users";
+    sqlx::query(dead).bind(app.clock.now()).execute(app.app.pool()).await.unwrap();
+    assert_eq!(code(&again().await), "IDEMPOTENCY_IN_PROGRESS");
+    app.clock.advance(TimeDelta::seconds(6));
+    assert_eq!(again().await["userErrors"], json!([]));
+    assert_eq!(app.count("SELECT count(*) FROM sessions").await, 1);
+    drop(body);
 }
 
 #[tokio::test]
