@@ -133,8 +133,27 @@ impl From<sea_orm::DbErr> for Error {
     fn from(error: sea_orm::DbErr) -> Self {
         match error {
             sea_orm::DbErr::ConnectionAcquire(_) | sea_orm::DbErr::Conn(_) => Self::Unavailable,
+            sea_orm::DbErr::Exec(sea_orm::RuntimeErr::SqlxError(error))
+            | sea_orm::DbErr::Query(sea_orm::RuntimeErr::SqlxError(error))
+                if is_broken(&error) =>
+            {
+                Self::Unavailable
+            }
             other => Self::Internal(anyhow::Error::new(other)),
         }
+    }
+}
+
+/// Whether the connection is gone rather than the statement wrong: the same may succeed over another one.
+fn is_broken(error: &sqlx::Error) -> bool {
+    use sqlx::Error as E;
+    match error {
+        E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => true,
+        // 08: the connection; 57P: the server is shutting down, starting, or has lost another of its processes.
+        E::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
+        }
+        _ => false,
     }
 }
 

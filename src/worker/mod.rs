@@ -56,6 +56,8 @@ enum JobError {
     Fail(String),
     /// Nobody wants it any more, or somebody else does it.
     MovedOn,
+    /// The database went away: whoever has it back first goes on at once, and nothing was attempted.
+    Interrupted,
 }
 
 impl From<Error> for JobError {
@@ -64,6 +66,10 @@ impl From<Error> for JobError {
             Error::MovedOn => return Self::MovedOn,
             // Expected, and the same again at once: the budget.
             Error::User(error) => return Self::Fail(error.message),
+            Error::Unavailable => {
+                tracing::warn!("a job lost the database");
+                return Self::Interrupted;
+            }
             Error::Internal(error) => tracing::error!(error = ?error, "a job met an internal error"),
             other => tracing::warn!(error = %other, "a job met an error"),
         }
@@ -276,6 +282,7 @@ async fn attempt<J: Handler>(app: &App, lease: &Lease) -> Outcome {
     match ended {
         Ok(Ok(Ok(()))) => Outcome::Done,
         Ok(Ok(Err(JobError::MovedOn))) => Outcome::MovedOn,
+        Ok(Ok(Err(JobError::Interrupted))) => Outcome::GivenBack,
         Ok(Ok(Err(JobError::Fail(message)))) => give_up(&job, app, lease, &message).await,
         Ok(Ok(Err(JobError::Retry { message, after }))) => retry(&job, app, lease, &message, after).await,
         Ok(Err(_)) => retry(&job, app, lease, "Processing took too long and was stopped.", None).await,
@@ -310,6 +317,7 @@ async fn give_up<J: Handler>(job: &J, app: &App, lease: &Lease, message: &str) -
     match job.give_up(app, lease, message).await {
         Ok(()) => Outcome::Dead(message.to_owned()),
         Err(Error::MovedOn) => Outcome::MovedOn,
+        Err(Error::Unavailable) => Outcome::GivenBack,
         Err(error) => {
             tracing::error!(job = lease.id, ?error, "a job could not be given up; trying again");
             Outcome::Retry(app.config.worker.backoff)
