@@ -160,6 +160,7 @@ fn answered(draft: NoteDraft) -> Result<Extraction, AiError> {
     answer_of(Ok(draft))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is what a model gives")]
 fn answer_of(draft: Result<NoteDraft, Vec<String>>) -> Result<Extraction, AiError> {
     let usage = Usage { prompt_tokens: Some(10), completion_tokens: Some(1), audio_ms: None };
     Ok(Extraction { draft, raw: "raw".into(), usage, provider: provider(), kind: ExtractorKind::Model })

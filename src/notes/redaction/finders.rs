@@ -144,7 +144,8 @@ fn number_at(tokens: &[Token], at: usize) -> Option<(String, usize)> {
                 tokens.get(next + 1).and_then(|after| digits(&after.folded)).filter(|unit| unit.len() == 1);
             let unit = unit.filter(|unit| unit != "0" && tokens[next + 1].is_word);
             next += usize::from(unit.is_some());
-            said.push_str(&format!("{tens}{}", unit.unwrap_or_else(|| "0".into())));
+            said.push_str(&tens.to_string());
+            said.push_str(unit.as_deref().unwrap_or("0"));
             end = next + 1;
         } else if times > 1 {
             if let Some(digit) = tokens.get(next + 1).and_then(|after| digits(&after.folded)) {

@@ -114,23 +114,8 @@ impl Redaction {
                 swaps[line].push((at, original));
             }
         }
-        let swaps =
-            swaps.into_iter().zip(&redacted).map(|(swaps, line)| self.placed(swaps, &line.text)).collect();
+        let swaps = swaps.into_iter().zip(&redacted).map(|(swaps, line)| placed(swaps, &line.text)).collect();
         (redacted, swaps)
-    }
-
-    /// Places in the text as it was become places in the text as it is.
-    fn placed(&self, mut swaps: Vec<(usize, String)>, redacted: &str) -> Vec<Swap> {
-        swaps.reverse();
-        let (mut taken, mut given) = (0, 0);
-        let place = |(at, original): (usize, String)| {
-            let at = at - taken + given;
-            let length = redacted[at..].find(']').map_or(0, |end| end + 1);
-            taken += original.len();
-            given += length;
-            Swap { at, original }
-        };
-        swaps.into_iter().map(place).collect()
     }
 
     fn find(&self, tokens: &[Token]) -> Vec<Found<'_>> {
@@ -255,6 +240,20 @@ fn is_titled(tokens: &[Token], at: usize) -> bool {
     let before = tokens[..at].iter().rev().find(|token| token.folded != ".");
     let is_title = |token: &Token| TITLES.split(' ').any(|title| title == token.folded);
     tokens[at].has_capital && before.is_some_and(|before| before.line == tokens[at].line && is_title(before))
+}
+
+/// Places in the text as it was become places in the text as it is.
+fn placed(mut swaps: Vec<(usize, String)>, redacted: &str) -> Vec<Swap> {
+    swaps.reverse();
+    let (mut taken, mut given) = (0, 0);
+    let place = |(at, original): (usize, String)| {
+        let at = at - taken + given;
+        let length = redacted[at..].find(']').map_or(0, |end| end + 1);
+        taken += original.len();
+        given += length;
+        Swap { at, original }
+    };
+    swaps.into_iter().map(place).collect()
 }
 
 /// The stretch of each line that is taken out. The ending of a possessive stays.
