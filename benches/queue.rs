@@ -37,10 +37,11 @@ use therapybridge::queue::jobs::{PurgeExpired, TranscribeSession};
 use therapybridge::{events, queue, worker};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
+use tracing::Metadata;
 use tracing::field::{Field, Visit};
+use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 use uuid::Uuid;
 
 const CLIENTS: u32 = 32;
@@ -54,7 +55,6 @@ async fn main() {
     let mut numbers = std::env::args().filter_map(|argument| argument.parse::<u64>().ok());
     let mut number = |default| numbers.next().unwrap_or(default);
     let (rounds, seconds, jobs) = (number(6), number(5), number(500));
-    let log = Log::listen();
     let folder = tempfile::Builder::new().prefix("therapybridge-bench-").tempdir().unwrap();
     // When this runs as root, PostgreSQL runs as its own user.
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -67,7 +67,7 @@ async fn main() {
     let practice = Practice::new(&app).await;
     throughput(&app, practice, rounds, seconds).await;
     baseline(app.pool(), jobs).await;
-    latency(&app, practice, log, jobs).await;
+    latency(&app, practice, jobs).await;
     app.close().await;
 }
 
@@ -216,7 +216,8 @@ async fn baseline(pool: &PgPool, times: u64) {
 }
 
 /// Commits jobs for an idle worker, one after the other.
-async fn latency(app: &Arc<App>, practice: Practice, mut log: Log, jobs: u64) {
+async fn latency(app: &Arc<App>, practice: Practice, jobs: u64) {
+    let mut log = Log::listen();
     let worker = tokio::spawn(worker::run(app.clone()));
     let mut took = Vec::new();
     for due in 0..jobs {
@@ -248,8 +249,7 @@ struct Log(UnboundedReceiver<(String, Instant)>);
 impl Log {
     fn listen() -> Self {
         let (sender, receiver) = unbounded_channel();
-        let filter = EnvFilter::new("off,therapybridge::worker=debug");
-        tracing_subscriber::registry().with(Ear(sender).with_filter(filter)).init();
+        tracing_subscriber::registry().with(Ear(sender)).init();
         Self(receiver)
     }
 
@@ -266,6 +266,10 @@ impl Log {
 struct Ear(UnboundedSender<(String, Instant)>);
 
 impl<S: tracing::Subscriber> Layer<S> for Ear {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        metadata.target() == "therapybridge::worker"
+    }
+
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
         let mut message = Message(String::new());
         event.record(&mut message);
