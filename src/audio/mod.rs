@@ -17,6 +17,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod verdict;
+pub mod voices;
 mod wav;
 
 pub use arrangement::Arrangement;
