@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use object_store::ObjectStoreScheme;
 use secrecy::SecretString;
+use url::Url;
 
 pub use self::ai::{AiConfig, OpenAiConfig, PricesConfig, ProviderConfig};
 pub use self::rate::Rate;
@@ -105,10 +107,25 @@ pub struct DatabaseConfig {
 /// Where files are kept.
 #[derive(Clone, Debug)]
 pub struct StorageConfig {
-    /// `DATA_DIR/files`.
+    /// `STORAGE_URL`, if it names an object store.
+    pub remote: Option<RemoteConfig>,
+    /// Else the folder that `STORAGE_URL` names, or `DATA_DIR/files`.
     pub files_dir: PathBuf,
     /// `DATA_DIR/spool`: uploads on their way.
     pub spool_dir: PathBuf,
+    /// `UPLOAD_COMMIT_SECONDS`: a complete upload without a row after so long is removed.
+    pub commit_window: Duration,
+}
+
+/// An object store.
+#[derive(Clone, Debug)]
+pub struct RemoteConfig {
+    /// `STORAGE_URL`: `s3://bucket/folder`, `gs://bucket/folder`, `az://container/folder`.
+    pub url: Url,
+    /// What is named `AWS_…`, `GOOGLE_…` or `AZURE_…`, in lower case: region, address, keys.
+    pub options: Vec<(String, SecretString)>,
+    /// `STORAGE_TIMEOUT_SECONDS` of one request.
+    pub timeout: Duration,
 }
 
 /// Tokens and passwords.
@@ -267,7 +284,7 @@ impl Config {
                 pg_bin: vars.get("PG_BIN").map(PathBuf::from),
                 data_dir: data_dir.clone(),
             },
-            storage: StorageConfig { files_dir: data_dir.join("files"), spool_dir: data_dir.join("spool") },
+            storage: StorageConfig::from_vars(&vars, &data_dir)?,
             auth: AuthConfig {
                 jwt_secret: signing_keys("JWT_SECRET", vars.get("JWT_SECRET"))?.pop(),
                 jwt_previous_secrets: signing_keys(
@@ -299,6 +316,28 @@ impl Config {
             },
         })
     }
+}
+
+impl StorageConfig {
+    fn from_vars(vars: &Vars, data_dir: &Path) -> Result<Self, ConfigError> {
+        let (remote, files_dir) = match vars.storage_url("STORAGE_URL")? {
+            None => (None, data_dir.join("files")),
+            Some(StorageUrl::Folder(folder)) => (None, folder),
+            Some(StorageUrl::Store(url)) => {
+                let options = vars.starting_with(&["aws_", "google_", "azure_"]);
+                let timeout = vars.seconds("STORAGE_TIMEOUT_SECONDS", "20")?;
+                (Some(RemoteConfig { url, options, timeout }), data_dir.join("files"))
+            }
+        };
+        let commit_window = vars.seconds("UPLOAD_COMMIT_SECONDS", "600")?;
+        Ok(Self { remote, files_dir, spool_dir: data_dir.join("spool"), commit_window })
+    }
+}
+
+/// What `STORAGE_URL` can name.
+enum StorageUrl {
+    Folder(PathBuf),
+    Store(Url),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -335,9 +374,8 @@ impl Vars {
     fn origins(&self, variable: &str) -> Result<Vec<String>, ConfigError> {
         let origins =
             self.get(variable).unwrap_or_default().split(',').map(str::trim).filter(|s| !s.is_empty());
-        let sane = |origin: &str| {
-            url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == origin)
-        };
+        let sane =
+            |origin: &str| Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == origin);
         origins
             .map(|origin| if sane(origin) { Ok(origin.to_owned()) } else { Err(origin) })
             .collect::<Result<_, _>>()
@@ -358,6 +396,29 @@ impl Vars {
                 parse(text).map_err(|_| ConfigError { variable: variable.into(), problem })
             })
             .collect()
+    }
+
+    fn storage_url(&self, variable: &str) -> Result<Option<StorageUrl>, ConfigError> {
+        let Some(text) = self.get(variable) else { return Ok(None) };
+        let url = Url::parse(text).ok();
+        let scheme = url.as_ref().and_then(|url| Some(ObjectStoreScheme::parse(url).ok()?.0));
+        let found = url.zip(scheme).and_then(|(url, scheme)| match scheme {
+            ObjectStoreScheme::Local => url.to_file_path().ok().map(StorageUrl::Folder),
+            ObjectStoreScheme::AmazonS3
+            | ObjectStoreScheme::GoogleCloudStorage
+            | ObjectStoreScheme::MicrosoftAzure => Some(StorageUrl::Store(url)),
+            _ => None,
+        });
+        let wanted = "s3://bucket/folder, gs://bucket/folder, az://container/folder or file:///folder";
+        let problem = format!("expected {wanted}, found {text:?}");
+        found.map(Some).ok_or_else(|| ConfigError { variable: variable.to_owned(), problem })
+    }
+
+    /// Those whose names begin so, in lower case.
+    fn starting_with(&self, prefixes: &[&str]) -> Vec<(String, SecretString)> {
+        let lower = |name: &String| (name.to_ascii_lowercase(), self.secret(name));
+        let named = self.0.keys().map(lower).filter_map(|(name, value)| Some((name, value?)));
+        named.filter(|(name, _)| prefixes.iter().any(|prefix| name.starts_with(prefix))).collect()
     }
 
     fn rate(&self, variable: &str, default: &str) -> Result<Option<Rate>, ConfigError> {
@@ -450,6 +511,10 @@ mod tests {
             ("MAX_UNFINISHED_UPLOADS", "0"),
             ("UNFINISHED_UPLOADS_MB", "x"),
             ("UPLOAD_EXPIRES_HOURS", "0"),
+            ("STORAGE_URL", "bucket"),
+            ("STORAGE_URL", "ftp://store.example.com/bucket"),
+            ("STORAGE_URL", "http://store.example.com/bucket"),
+            ("UPLOAD_COMMIT_SECONDS", "0"),
             ("JWT_SECRET", "short"),
             ("JWT_PREVIOUS_SECRETS", "0123456789abcdef0123456789abcdef,short"),
             ("AUDIT_KEY", "short"),
@@ -480,6 +545,23 @@ mod tests {
     }
 
     #[test]
+    fn the_store_is_a_folder_or_an_object_store_with_its_options() {
+        let local = config(&[("DATA_DIR", "/d")]).expect("good").storage;
+        assert_eq!((local.files_dir, local.spool_dir), ("/d/files".into(), "/d/spool".into()));
+        let folder = config(&[("STORAGE_URL", "file:///srv/files")]).expect("good").storage;
+        assert!(folder.remote.is_none() && folder.files_dir == Path::new("/srv/files"));
+        let set = [
+            ("STORAGE_URL", "s3://bucket/folder"),
+            ("AWS_REGION", "eu-1"),
+            ("AWSOME", "x"),
+            ("AWS_TOKEN", ""),
+        ];
+        let remote = config(&set).expect("good").storage.remote.expect("remote");
+        assert_eq!(remote.url.as_str(), "s3://bucket/folder");
+        assert_eq!(remote.options.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["aws_region"]);
+    }
+
+    #[test]
     fn keys_are_made_only_where_the_database_is_private() {
         let (url, key) = (("DATABASE_URL", "postgres://localhost/x"), "0123456789abcdef0123456789abcdef");
         let missing = |vars: &[(&str, &str)]| {
@@ -495,7 +577,9 @@ mod tests {
     fn secrets_do_not_print() {
         let secret = "0123456789abcdef0123456789abcdef";
         let set = ["JWT_SECRET", "JWT_PREVIOUS_SECRETS", "AUDIT_KEY", "OPENAI_API_KEY"];
-        let config = config(&set.map(|variable| (variable, secret))).expect("good");
+        let store = [("STORAGE_URL", "s3://bucket"), ("AWS_SECRET_ACCESS_KEY", secret)];
+        let set = set.into_iter().map(|variable| (variable, secret)).chain(store).collect::<Vec<_>>();
+        let config = config(&set).expect("good");
         assert!(!format!("{config:?}").contains(secret));
     }
 }

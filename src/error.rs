@@ -106,6 +106,12 @@ pub enum Error {
     /// A job's work is no longer wanted, or went to another worker: nothing may be written any more. Only workers meet it.
     #[error("the work has moved on")]
     MovedOn,
+    /// The file store is full, not writable or away: logged, never shown.
+    #[error(
+        "Files cannot be stored or read at the moment. Try again in a few minutes; if it goes on, tell whoever runs \
+         this server that its file store is full or does not answer."
+    )]
+    Storage(#[source] anyhow::Error),
     /// A fault of ours: logged, never shown.
     #[error("internal error")]
     Internal(#[source] anyhow::Error),

@@ -59,6 +59,7 @@ mod m15_audit_chain;
 mod m16_summary_releases;
 mod m17_heard_pieces;
 mod m18_unfinished_uploads;
+mod m19_stored_files;
 mod m20_costs;
 mod m21_corrections;
 mod m22_extraction_parts;
@@ -89,6 +90,7 @@ impl MigratorTrait for Migrator {
             Box::new(m16_summary_releases::Change),
             Box::new(m17_heard_pieces::Change),
             Box::new(m18_unfinished_uploads::Change),
+            Box::new(m19_stored_files::Change),
             Box::new(m20_costs::Change),
             Box::new(m21_corrections::Change),
             Box::new(m22_extraction_parts::Change),

@@ -50,11 +50,13 @@ impl From<ApiError> for async_graphql::Error {
             Error::BadRequest(_) | Error::User(_) => ("BAD_REQUEST", false),
             Error::NotFound(_) => ("NOT_FOUND", false),
             Error::RateLimited(_) => ("RATE_LIMITED", true),
-            Error::Unavailable => ("UNAVAILABLE", true),
+            Error::Unavailable | Error::Storage(_) => ("UNAVAILABLE", true),
             Error::Internal(_) | Error::MovedOn => ("INTERNAL", false),
         };
-        if let Error::Internal(cause) = &*error {
-            tracing::error!(error = ?cause, "a request met an internal error");
+        match &*error {
+            Error::Internal(cause) => tracing::error!(error = ?cause, "a request met an internal error"),
+            Error::Storage(cause) => tracing::error!(error = ?cause, "the file store failed"),
+            _ => {}
         }
         async_graphql::Error::new(error.to_string()).extend_with(|_, extensions| {
             extensions.set("code", code);

@@ -151,8 +151,9 @@ impl Parts {
         let storage = app.storage.clone();
         let checked = async move {
             let turn = store.acquire_owned().await?;
-            let check = tokio::task::spawn_blocking(move || {
-                let checked = storage.check();
+            // Goes on, and keeps its turn, when nobody waits for it any more.
+            let check = tokio::spawn(async move {
+                let checked = storage.check().await;
                 drop(turn);
                 checked
             });
@@ -160,7 +161,11 @@ impl Parts {
         };
         let storage = match tokio::time::timeout(PATIENCE, checked).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err("cannot be written to".to_owned()),
+            Ok(Err(error)) => {
+                tracing::warn!(?error, "files cannot be stored");
+                Err("cannot be written to".to_owned())
+            }
+            Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
         };
         Self { queue, storage }
     }

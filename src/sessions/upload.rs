@@ -29,7 +29,7 @@ use crate::error::{Code, Error, Result, UserError};
 use crate::failpoint;
 use crate::idempotency::{self, Asked, Claim, Done};
 use crate::patients;
-use crate::storage::Storage;
+use crate::storage::{Intake, Storage};
 use crate::text;
 use crate::uploads::{self, Unfinished};
 
@@ -217,10 +217,10 @@ impl Uploads {
         pin_mut!(chunks);
         while let Some(chunk) = chunks.next().await {
             let chunk = meter.take(chunk)?;
-            out.write_all(&chunk).await?;
+            out.write_all(&chunk).await.map_err(full)?;
             inspector.write(chunk).await.map_err(refuse)?;
         }
-        out.flush().await?;
+        out.flush().await.map_err(full)?;
         let info = inspector.finish(file.path()).await.map_err(refuse)?;
         Ok(Received { file, bytes: meter.bytes, sha256: meter.sha256(), info })
     }
@@ -234,8 +234,8 @@ impl Uploads {
         Ok(meter.sha256())
     }
 
-    /// Keeps the file, then the rows: a crash in between leaves a file without a row, which clean-up finds, and never
-    /// a row without its file.
+    /// Keeps the file, then the rows. A crash in between leaves an intent, by which the file is swept; there is never a
+    /// row without its file.
     async fn take_in(
         &self,
         actor: &Actor,
@@ -246,22 +246,21 @@ impl Uploads {
     ) -> Result<Model> {
         let session_id = Uuid::now_v7();
         let extension = received.info.container.extension();
-        let key = format!("{}/{session_id}/audio.{extension}", actor.therapist_id()?);
+        let (therapist_id, intake) = (actor.therapist_id()?, self.storage.intake(&self.db));
+        let key = format!("{therapist_id}/{session_id}/audio.{extension}");
         let Received { file, sha256, bytes, info } = received;
         failpoint::reach("upload.received");
-        self.storage.put(&key, file).await?;
+        intake.put(therapist_id, &key, file).await?;
         failpoint::reach("upload.renamed");
         let audio = Audio { key: key.clone(), sha256, bytes, info };
         let (txn, session) = match self.insert(actor, origin, new, (session_id, audio), claim).await {
             Ok(inserted) => inserted,
             Err(error) => {
-                if let Err(left) = self.storage.delete(&key).await {
-                    tracing::warn!(error = ?left, key, "a file without a row was left behind");
-                }
+                intake.abandon(&key).await;
                 return Err(error);
             }
         };
-        // Whether a commit that failed has happened, nobody knows: the file stays then.
+        // Whether a commit that failed has happened, nobody knows: the file stays then, and goes with the intent if not.
         failpoint::reach("upload.commit");
         txn.commit().await?;
         failpoint::reach("upload.committed");
@@ -280,6 +279,7 @@ impl Uploads {
         let now = self.clock.now();
         let input_hash = input_hash(new, &audio.sha256);
         let txn = self.db.begin().await?;
+        Intake::confirm(&txn, &audio.key).await?;
         let patient = patients::open_for_sessions(&txn, actor, new.patient_id).await?;
         let today = self.today(&txn, &patient, now).await?;
         let row = session_row(session_id, &patient, new, (today, now), audio);
@@ -422,6 +422,11 @@ fn input_hash(new: &NewRecording, sha256: &str) -> String {
 fn is_useless(error: &Error) -> bool {
     let useless = [Code::UnsupportedMedia, Code::SilentMedia, Code::FileTooLarge];
     matches!(error, Error::User(error) if useless.contains(&error.code))
+}
+
+/// What is on its way cannot be written down.
+fn full(error: std::io::Error) -> Error {
+    Error::Storage(error.into())
 }
 
 fn interrupted() -> Error {

@@ -4,6 +4,7 @@ mod extract_notes;
 mod keeper;
 mod purge_expired;
 mod schedule;
+mod sweep;
 mod transcribe_session;
 
 use std::panic::AssertUnwindSafe;
@@ -36,6 +37,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// What a session says when a job ended again and again without any answer.
 const NO_ANSWER: &str = "Processing was interrupted several times and has been stopped. Retry it; if it fails again, \
                          ask whoever runs this server to look at its log.";
+/// What a session says when its recording could not be fetched, again and again.
+const NO_STORE: &str = "The stored recording could not be read, because the file store does not answer. Retry the \
+                        session later; if it fails again, tell whoever runs this server.";
 
 /// How a job is done.
 #[async_trait]
@@ -69,6 +73,10 @@ impl From<Error> for JobError {
             Error::Unavailable => {
                 tracing::warn!("a job lost the database");
                 return Self::Interrupted;
+            }
+            Error::Storage(error) => {
+                tracing::error!(?error, "the file store failed");
+                return Self::Retry { message: NO_STORE.into(), after: None };
             }
             Error::Internal(error) => tracing::error!(error = ?error, "a job met an internal error"),
             other => tracing::warn!(error = %other, "a job met an error"),
@@ -108,6 +116,7 @@ pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
     let registered = tokio::time::Instant::now();
     lease::register(app.pool(), &name).await?;
     let keeper = tokio::spawn(Keeper::new(app.clone(), held.clone(), name.clone(), registered).run());
+    let sweeping = tokio::spawn(sweep::run(app.clone()));
     tracing::info!(worker = name, "worker started");
     let desk = Desk { app: app.clone(), name: name.clone(), held };
     let (transcribe, extract, purge, cron) = tokio::join!(
@@ -117,6 +126,7 @@ pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
         schedule::run(app.clone()),
     );
     keeper.abort();
+    sweeping.abort();
     lease::sign_off(app.pool(), &name).await?;
     tracing::info!(worker = name, "worker stopped");
     for ended in [transcribe, extract, purge, cron] {

@@ -7,6 +7,8 @@ use super::support::root;
 
 const PAGES: [&str; 5] =
     ["README.md", "docs/architecture.md", "docs/api.md", "docs/pipeline.md", "docs/security.md"];
+/// Variables that open an object store: its library names them, the configuration passes them on.
+const PASSED_ON: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -39,7 +41,8 @@ fn variables_of_the_example() -> BTreeSet<String> {
     let example = read(".env.example");
     let names =
         example.lines().filter_map(|line| line.strip_prefix('#')?.split_once('=')).map(|(name, _)| name);
-    names.filter(|name| is_variable(name)).map(Into::into).collect()
+    let own = names.filter(|name| !PASSED_ON.iter().any(|prefix| name.starts_with(prefix)));
+    own.filter(|name| is_variable(name)).map(Into::into).collect()
 }
 
 /// Targets of Markdown links that are files of this project, without their anchors.

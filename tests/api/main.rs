@@ -32,6 +32,7 @@ mod releases;
 mod schema;
 mod second_factor;
 mod sessions;
+mod storage;
 mod subscriptions;
 mod support;
 mod timing;

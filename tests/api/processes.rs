@@ -61,9 +61,20 @@ impl Fleet {
     }
 
     async fn start_with(&self, args: &[&str], settings: &[(&str, &str)]) -> Process {
+        self.start_program(Command::new(env!("CARGO_BIN_EXE_therapybridge")), args, settings).await
+    }
+
+    /// A server that may write no file of a megabyte; the system refuses it as a full disk does.
+    async fn start_without_room(&self) -> Process {
+        let mut shell = Command::new("sh");
+        let limited = "trap '' XFSZ; ulimit -f 1000; exec \"$0\" \"$@\"";
+        shell.args(["-c", limited, env!("CARGO_BIN_EXE_therapybridge")]);
+        self.start_program(shell, &["serve", "--no-worker"], &[("DATABASE_URL", &self.database)]).await
+    }
+
+    async fn start_program(&self, mut command: Command, args: &[&str], settings: &[(&str, &str)]) -> Process {
         let mut vars = variables(&self.provider, self.data.path(), settings).await;
         vars.insert("LOG_FORMAT".into(), "json".into());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_therapybridge"));
         command.args(args).env_clear().envs(vars).current_dir(self.data.path());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
@@ -113,6 +124,39 @@ impl Process {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_without_room_for_a_recording_says_so_and_keeps_nothing_of_it() {
+    let fleet = Fleet::new().await;
+    let server = fleet.start_without_room().await;
+    let jane = server.therapist().await;
+    let patient = jane.patient("Daniel").await;
+    let large = recording("session_risk.mp3");
+    let answer = jane.upload_answer(json!({ "patientId": patient }), "session.mp3", large).await;
+    let error = &answer["errors"][0];
+    assert_eq!(error["extensions"]["code"], "UNAVAILABLE", "{answer}");
+    assert!(error["message"].as_str().unwrap().contains("Try again"), "{answer}");
+    jane.session(&patient, recording("cbr.mp3")).await;
+    let files = walk(fleet.data.path());
+    let recordings: Vec<_> =
+        files.iter().filter(|path| path.starts_with("files") || path.starts_with("spool")).collect();
+    assert_eq!(recordings.len(), 2, "the small one, and the lock of the process: {recordings:?}");
+}
+
+/// Files in a folder, by their paths in it.
+fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).unwrap().flatten() {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path => found.push(path.strip_prefix(folder).unwrap().to_owned()),
+            }
+        }
+    }
+    found
 }
 
 #[tokio::test]

@@ -118,6 +118,10 @@ impl From<Error> for Refusal {
             Error::RateLimited(wait) => {
                 return Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(*wait);
             }
+            Error::Storage(cause) => {
+                tracing::error!(error = ?cause, "the file store failed");
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Error::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Error::Forbidden => StatusCode::FORBIDDEN,
             Error::NotFound(_) => StatusCode::NOT_FOUND,

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod cluster;
+pub(crate) mod object_store;
 pub(crate) mod practice;
 pub(crate) mod provider;
 pub(crate) mod socket;
@@ -245,6 +246,11 @@ pub(crate) fn code(payload: &Value) -> &str {
 
 fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.path().is_dir() { collect(&entry.path(), files) } else { files.push(entry.path()) }
+        match entry.path() {
+            folder if folder.is_dir() => collect(&folder, files),
+            // Holds a process's spool folder.
+            lock if lock.file_name().is_some_and(|name| name == "lock") => {}
+            file => files.push(file),
+        }
     }
 }
