@@ -64,6 +64,7 @@ mod m20_costs;
 mod m21_corrections;
 mod m22_extraction_parts;
 mod m23_queue_indexes;
+mod m24_partial_recordings;
 
 /// Applies and reverts the changes, in order.
 pub struct Migrator;
@@ -95,6 +96,7 @@ impl MigratorTrait for Migrator {
             Box::new(m21_corrections::Change),
             Box::new(m22_extraction_parts::Change),
             Box::new(m23_queue_indexes::Change),
+            Box::new(m24_partial_recordings::Change),
         ]
     }
 }

@@ -93,6 +93,8 @@ pub struct Model {
     pub audio_ms: Option<i64>,
     /// Container format, as found by decoding.
     pub audio_format: Option<String>,
+    /// The recording is damaged or cut off, and this is what could be read of it.
+    pub recording_is_partial: bool,
     /// How many tracks are recognised apart: 2 where each channel holds one speaker, else 1.
     pub audio_tracks: i16,
     /// The run the notes come from.

@@ -98,6 +98,12 @@ impl Session {
         self.0.audio_filename.as_deref().filter(|_| ctx.actor().reads_clinical_content())
     }
 
+    /// Whether the recording was damaged or cut off, and this is what could be read of it (`allowPartial`). For the
+    /// therapist; null for others.
+    async fn recording_is_partial(&self, ctx: &Context<'_>) -> Option<bool> {
+        ctx.actor().reads_clinical_content().then_some(self.0.recording_is_partial)
+    }
+
     /// The transcript as text, a line an utterance; null until the first piece is recognised. For the therapist; null
     /// for others. Reading it is audited.
     async fn transcript_text(&self, ctx: &Context<'_>) -> ApiResult<Option<String>> {
@@ -269,6 +275,10 @@ pub(super) struct UploadSessionInput {
     /// The recording, if it was sent to `/uploads` (tus 1.0): the last part of that upload's address. It must be complete,
     /// and can be used once.
     upload_id: Option<ID>,
+    /// Takes what can be read of a recording that is damaged or cut off, if that is a second at least; without it such a
+    /// recording is refused, with DAMAGED_MEDIA and how much of it can be read.
+    #[graphql(default)]
+    allow_partial: bool,
     /// The therapist's day; today if missing.
     session_date: Option<Date>,
     /// Length of the session, 1 to 1440 minutes; that of the recording if missing.
@@ -319,6 +329,7 @@ impl SessionMutation {
             duration_minutes: input.duration_minutes,
             idempotency_key: input.idempotency_key,
             upload_id: None,
+            allow_partial: input.allow_partial,
         };
         SessionPayload::new(take_in(ctx, new, (input.audio, input.upload_id)).await)
     }

@@ -67,6 +67,8 @@ pub struct NewRecording {
     pub idempotency_key: Option<String>,
     /// The upload it arrived by, if it came in parts.
     pub upload_id: Option<Uuid>,
+    /// Take what can be read, if it is damaged or cut off.
+    pub allow_partial: bool,
 }
 
 /// A recording that has arrived, is complete and can be decoded.
@@ -167,7 +169,7 @@ impl Uploads {
         claim: Option<&Claim>,
     ) -> Result<Model> {
         self.admit(actor, new.patient_id).await?;
-        let received = self.receive(chunks).await?;
+        let received = self.receive(chunks, new.allow_partial).await?;
         self.take_in(actor, origin, new, received, claim).await
     }
 
@@ -208,11 +210,15 @@ impl Uploads {
         Ok(())
     }
 
-    async fn receive(&self, chunks: impl Stream<Item = Result<Bytes>> + Send) -> Result<Received> {
+    async fn receive(
+        &self,
+        chunks: impl Stream<Item = Result<Bytes>> + Send,
+        allow_partial: bool,
+    ) -> Result<Received> {
         let file = self.storage.spool()?;
         let mut out = tokio::fs::File::from_std(file.reopen()?);
         let mut inspector =
-            Inspector::start(Limits { max_duration: self.limits.max_duration, allow_partial: false });
+            Inspector::start(Limits { max_duration: self.limits.max_duration, allow_partial });
         let mut meter = Meter::new(self.limits.max_bytes);
         pin_mut!(chunks);
         while let Some(chunk) = chunks.next().await {
@@ -379,6 +385,7 @@ fn session_row(
         audio_ms: Set(Some(audio.info.duration_ms)),
         audio_tracks: Set(audio.info.tracks()),
         audio_format: Set(Some(audio.info.codec)),
+        recording_is_partial: Set(audio.info.partial.is_some()),
         extraction_run_id: Set(None),
         risk_screen: Set(None),
         transcript_sha256: Set(None),
@@ -415,6 +422,7 @@ fn input_hash(new: &NewRecording, sha256: &str) -> String {
         &new.session_date.map(|date| date.to_string()).unwrap_or_default(),
         &new.duration_minutes.map(|minutes| minutes.to_string()).unwrap_or_default(),
         upload.as_deref().unwrap_or(sha256),
+        if new.allow_partial { "allowPartial" } else { "" },
     ])
 }
 

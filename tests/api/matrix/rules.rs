@@ -188,7 +188,10 @@ pub(super) const TYPES: &[Type] = &[
             ),
             (TREATMENT_AND_ADMIN, "progress version createdAt updatedAt"),
             (TREATMENT, "notes release"),
-            (THERAPIST, "errorMessage audioFilename transcriptText transcriptSegments riskScreen cost"),
+            (
+                THERAPIST,
+                "errorMessage audioFilename recordingIsPartial transcriptText transcriptSegments riskScreen cost",
+            ),
             (THERAPIST, "transcription"),
         ],
     },

@@ -133,9 +133,16 @@ async fn what_is_no_recording_is_refused_and_removed_and_what_is_damaged_stays()
     app.assert_nothing_left().await;
     let cut = recording("speech.flac");
     let cut = jane.sent(&cut[..cut.len() / 2]).await;
-    assert_eq!(code(&jane.finish(&cut, input).await), "DAMAGED_MEDIA");
+    assert_eq!(code(&jane.finish(&cut, input.clone()).await), "DAMAGED_MEDIA");
     assert_eq!(jane.head_status(&cut).await, 200, "the readable part can still be asked for");
     assert_eq!(app.count("SELECT count(*) FROM sessions").await, 0);
+    let mut partly = input;
+    partly["allowPartial"] = json!(true);
+    let payload = jane.finish(&cut, partly).await;
+    assert_eq!(payload["userErrors"], json!([]));
+    let query = "query ($id: ID!) { session(id: $id) { recordingIsPartial } }";
+    let session = jane.call(query, json!({ "id": payload["session"]["id"] })).await["session"].clone();
+    assert_eq!(session["recordingIsPartial"], true);
 }
 
 #[tokio::test]
