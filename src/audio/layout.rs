@@ -14,6 +14,7 @@ pub(super) struct Layout {
     body_left: u64,
     /// Whether the rest of the file may be anything.
     is_free: bool,
+    is_excessive: bool,
     position: u64,
     junk: u64,
 }
@@ -57,6 +58,10 @@ enum Next {
 /// What the kind of file is told by.
 const MAGIC: usize = 8;
 
+/// Parts that a demuxer holds in memory as a whole are not larger than this: the index of a video of hours has a few
+/// megabytes, a cover picture as well.
+const LARGEST_HELD: u64 = 16 << 20;
+
 impl Layout {
     /// Takes the next bytes of the file.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
@@ -84,10 +89,18 @@ impl Layout {
         self.position
     }
 
+    /// Whether a part has begun that is too large to be held in memory: the rest is not worth reading.
+    pub(super) fn is_excessive(&self) -> bool {
+        self.is_excessive
+    }
+
     /// Says what is missing at the end of the file, if something is. Stray bytes after the last frame, page or box
     /// are not a missing end.
     pub(super) fn missing(&self) -> Option<&'static str> {
         const CUT: Option<&str> = Some("it breaks off in the middle");
+        if self.is_excessive {
+            return Some("a part of it is far larger than a recording has them");
+        }
         match self.kind.as_ref()? {
             Kind::Mp4 { has_index: false } => Some("its index is missing, as after a broken transfer"),
             Kind::Wav { has_data: false } => Some("it ends before the sound begins"),
@@ -123,6 +136,7 @@ impl Layout {
             Next::Header(length) => self.wanted = length,
             Next::Junk => self.reject(),
             Next::Body(length) => {
+                self.is_excessive |= length > LARGEST_HELD && kind.is_held(&self.head);
                 self.body_left = length;
                 self.wanted = kind.shortest_header();
                 self.head.clear();
@@ -166,6 +180,15 @@ impl Kind {
             Self::Wav { .. } | Self::Mp4 { .. } => 8,
             Self::Ogg { .. } => 27,
             Self::Flac => 1,
+        }
+    }
+
+    /// Whether demuxers hold what comes after this header in memory.
+    fn is_held(&self, head: &[u8]) -> bool {
+        match self {
+            Self::WebM { .. } => true,
+            Self::Mp4 { .. } => [b"moov", b"moof", b"meta", b"sidx"].iter().any(|kind| head[4..8] == **kind),
+            Self::Mp3 { .. } | Self::Wav { .. } | Self::Ogg { .. } | Self::Flac => false,
         }
     }
 

@@ -125,7 +125,8 @@ impl Pcm {
         })
     }
 
-    /// The next packet's sound; `None` at the end, or where no more can be read. A packet that is not decoded counts with the usual length.
+    /// The next packet's sound; `None` at the end, or where no more can be read. A packet that is not decoded counts
+    /// with the usual length.
     pub(super) fn next(&mut self, decode: bool) -> Result<Option<Block<'_>>, AudioError> {
         match self.next_packet()? {
             Some(packet) => Ok(Some(self.block(&packet, decode))),
