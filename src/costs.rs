@@ -308,8 +308,8 @@ mod tests {
 
     #[test]
     fn there_is_a_warning_from_four_fifths_and_a_stop_at_the_whole() {
-        let states = [0.0, 0.79, 0.80, 0.99, 1.0, 7.0].map(state);
         use BudgetState::{Exceeded, Ok, Warning};
+        let states = [0.0, 0.79, 0.80, 0.99, 1.0, 7.0].map(state);
         assert_eq!(states, [Ok, Ok, Warning, Warning, Exceeded, Exceeded]);
     }
 }

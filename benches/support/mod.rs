@@ -105,11 +105,11 @@ impl Therapist {
                     "fullName": name, "role": "THERAPIST" } }),
             )
             .await;
-        therapist.token = signed["signUp"]["accessToken"].as_str().unwrap().to_owned();
+        signed["signUp"]["accessToken"].as_str().unwrap().clone_into(&mut therapist.token);
         let made = therapist
             .call("mutation { createPatient(input: { name: \"Daniel\" }) { patient { id } } }", json!({}))
             .await;
-        therapist.patient = made["createPatient"]["patient"]["id"].as_str().unwrap().to_owned();
+        made["createPatient"]["patient"]["id"].as_str().unwrap().clone_into(&mut therapist.patient);
         therapist
     }
 

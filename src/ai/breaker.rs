@@ -259,7 +259,7 @@ impl Circuit {
         let mut inner = self.lock();
         match inner.phase {
             Phase::Closed { .. } => Ok(inner.generation),
-            Phase::Open { until } if until > now => Err(inner.refusal(until - now)),
+            Phase::Open { until } if until > now => Err(inner.refusal(until.saturating_sub(now))),
             Phase::HalfOpen { probed: true } => Err(inner.refusal(WHILE_PROBED)),
             Phase::Open { .. } | Phase::HalfOpen { probed: false } => {
                 inner.phase = Phase::HalfOpen { probed: true };
@@ -413,7 +413,7 @@ mod tests {
         let bench = bench();
         fail(&bench.speech, 5);
         bench.pass(30);
-        let probe = bench.speech.admit().ok().expect("one may try");
+        let Ok(probe) = bench.speech.admit() else { panic!("one may try") };
         assert_eq!(bench.speech.state().phase, CircuitPhase::HalfOpen);
         assert!(bench.speech.admit().is_err(), "and no other");
         probe.report(None, PATIENCE);
@@ -438,14 +438,14 @@ mod tests {
         let bench = bench();
         fail(&bench.speech, 5);
         bench.pass(30);
-        drop(bench.speech.admit().ok().expect("one may try"));
+        assert!(bench.speech.admit().is_ok(), "one may try");
         assert!(call(&bench.speech, None));
     }
 
     #[test]
     fn a_call_that_began_before_the_opening_does_not_close_it() {
         let bench = bench();
-        let early = bench.speech.admit().ok().expect("closed");
+        let Ok(early) = bench.speech.admit() else { panic!("closed") };
         fail(&bench.speech, 5);
         early.report(None, PATIENCE);
         assert!(bench.speech.admit().is_err());

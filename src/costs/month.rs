@@ -29,8 +29,8 @@ impl Month {
 /// Midnight; where clocks are put forward at midnight, what they are put to.
 fn first_moment(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     let midnight = day.and_time(NaiveTime::MIN);
-    let hours = (0..24).filter_map(|hour| midnight.checked_add_signed(chrono::TimeDelta::hours(hour)));
-    let moment = hours.filter_map(|time| zone.from_local_datetime(&time).earliest()).next();
+    let mut hours = (0..24).filter_map(|hour| midnight.checked_add_signed(chrono::TimeDelta::hours(hour)));
+    let moment = hours.find_map(|time| zone.from_local_datetime(&time).earliest());
     moment.map_or_else(|| midnight.and_utc(), |moment| moment.to_utc())
 }
 

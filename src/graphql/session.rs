@@ -331,7 +331,7 @@ impl SessionMutation {
             upload_id: None,
             allow_partial: input.allow_partial,
         };
-        SessionPayload::new(take_in(ctx, new, (input.audio, input.upload_id)).await)
+        SessionPayload::new(Box::pin(take_in(ctx, new, (input.audio, input.upload_id))).await)
     }
 
     /// Processes a FAILED session again, also one that was cancelled; what was recognised before is kept, and not paid
@@ -417,7 +417,7 @@ async fn take_in(
         }
         (None, Some(id)) => {
             let id = uuid(&id).ok_or_else(|| UserError::not_found("upload").on("uploadId"))?;
-            uploads.finish(actor, origin, new, id).await
+            Box::pin(uploads.finish(actor, origin, new, id)).await
         }
         _ => Err(UserError::invalid("audio", "Send either `audio` or `uploadId`, and not both.").into()),
     }

@@ -43,7 +43,7 @@ impl TranscriptSegment {
     }
 
     /// The label of the voice, the same in the whole recording: its channel where each channel holds one speaker, else
-    /// what the provider says. Null where nobody can tell.
+    /// what the provider says, else one of two voices told apart by their sound. Null where nobody can tell.
     async fn speaker(&self) -> Option<&str> {
         self.0.segment.speaker.as_deref()
     }

@@ -227,10 +227,11 @@ pub(super) async fn overlay(
     let assigned = Assigned::of(db, session_id).await?;
     let line = |segment: transcript_segment::Model| {
         let correction = corrections.remove(&segment.id);
-        let by_hand = correction.as_ref().and_then(|correction| correction.role).map(Some);
+        let by_hand = correction.as_ref().and_then(|correction| correction.role);
+        let by_hand = by_hand.map(|role| ByHand(Some(role)));
         let by_hand = by_hand.or_else(|| assigned.role_of(segment.speaker.as_deref()?));
         let (role, role_confidence) = match by_hand {
-            Some(role) => (role, None),
+            Some(ByHand(role)) => (role, None),
             None => (segment.role, segment.role_confidence),
         };
         Line { segment: transcript_segment::Model { role, role_confidence, ..segment }, correction }
@@ -251,6 +252,9 @@ async fn newest_corrections(
     Ok(rows.into_iter().map(|row| (row.segment_id, row)).collect())
 }
 
+/// What a therapist said of whose voice it is; nobody's of the two, maybe.
+struct ByHand(Option<SpeakerRole>);
+
 /// What a therapist said of the speakers of a session.
 struct Assigned {
     by_hand: BTreeMap<String, Option<SpeakerRole>>,
@@ -269,15 +273,16 @@ impl Assigned {
 
     /// The role by hand, if there is one. Of two speakers, who is not the one is the other: what was guessed before does
     /// not stand against a therapist's word.
-    fn role_of(&self, speaker: &str) -> Option<Option<SpeakerRole>> {
+    fn role_of(&self, speaker: &str) -> Option<ByHand> {
         if let Some(role) = self.by_hand.get(speaker) {
-            return Some(*role);
+            return Some(ByHand(*role));
         }
         let role = self.by_hand.values().find_map(|role| *role)?;
-        Some((self.speakers.len() == 2).then_some(match role {
+        let other = match role {
             SpeakerRole::Therapist => SpeakerRole::Patient,
             SpeakerRole::Patient => SpeakerRole::Therapist,
-        }))
+        };
+        Some(ByHand((self.speakers.len() == 2).then_some(other)))
     }
 }
 

@@ -81,10 +81,40 @@ pub(super) async fn keep(
 }
 
 /// Adds to the transcript what was held back for pieces that might have followed: there are none.
-pub(super) async fn complete(txn: &DatabaseTransaction, session: &Model, now: DateTime<Utc>) -> Result<()> {
+/// `voices` says whose voice each utterance is, as far as that was heard; it may be empty.
+pub(super) async fn complete(
+    txn: &DatabaseTransaction,
+    session: &Model,
+    voices: &[Option<u8>],
+    now: DateTime<Utc>,
+) -> Result<()> {
     let pieces = of_session(session.id).all(txn).await?;
     grow(txn, session, &pieces, true, now).await?;
+    label_voices(txn, session, voices).await?;
     tell_roles(txn, session).await
+}
+
+/// The utterances of a recording of which every piece is stored.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn utterances(db: &impl ConnectionTrait, session: &Model) -> Result<Vec<Utterance>> {
+    let pieces = of_session(session.id).all(db).await?;
+    let pieces = pieces.iter().map(heard).collect::<Result<Vec<_>>>()?;
+    Ok(transcript::merge(&pieces, session.audio_tracks, true))
+}
+
+async fn label_voices(txn: &DatabaseTransaction, session: &Model, voices: &[Option<u8>]) -> Result<()> {
+    for voice in [0, 1] {
+        let its = (0_i32..).zip(voices).filter(|(_, heard)| **heard == Some(voice)).map(|(index, _)| index);
+        transcript_segment::Entity::update_many()
+            .col_expr(transcript_segment::Column::Speaker, Expr::value(format!("voice {}", voice + 1)))
+            .filter(transcript_segment::Column::SessionId.eq(session.id))
+            .filter(transcript_segment::Column::SegmentIndex.is_in(its))
+            .exec(txn)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Writes down whose voices the speakers are, where what they say tells.

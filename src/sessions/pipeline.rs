@@ -160,15 +160,15 @@ impl Pipeline {
         self.commit(txn).await
     }
 
-    /// TRANSCRIBING → TRANSCRIBED: the transcript is complete. It is screened for phrases of risk, and the extraction
-    /// enqueued.
+    /// TRANSCRIBING → TRANSCRIBED: the transcript is complete; `voices` says whose voice each utterance is, as far as that was
+    /// heard. It is screened for phrases of risk, and the extraction enqueued.
     ///
     /// # Errors
     /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
-    pub async fn finish_transcription(&self, work: Work<'_>) -> Result<()> {
+    pub async fn finish_transcription(&self, work: Work<'_>, voices: &[Option<u8>]) -> Result<()> {
         let txn = self.db.begin().await?;
         let session = self.locked(&txn, work, &[Status::Transcribing]).await?;
-        pieces::complete(&txn, &session, self.clock.now()).await?;
+        pieces::complete(&txn, &session, voices, self.clock.now()).await?;
         let reading = Reading::of(&txn, session.id).await?;
         let session = self
             .write(&txn, session, |session| {

@@ -105,7 +105,7 @@ impl Uploads {
             }
             Some(Asked::Claimed(claim)) => {
                 let work = self.receive_and_take_in(actor, origin, &new, chunks, Some(&claim));
-                let taken_in = idempotency::hold(&self.db, &claim, self.clock.as_ref(), work).await;
+                let taken_in = idempotency::hold(&self.db, &claim, self.clock.as_ref(), Box::pin(work)).await;
                 self.release_after(taken_in, &claim).await
             }
             None => self.receive_and_take_in(actor, origin, &new, chunks, None).await,
@@ -129,7 +129,7 @@ impl Uploads {
             Some(Asked::Done(done)) => self.replay(actor, &done, &input_hash(&new, "")).await,
             Some(Asked::Claimed(claim)) => {
                 let work = self.assemble_and_take_in(actor, origin, new, upload_id, Some(&claim));
-                let taken_in = idempotency::hold(&self.db, &claim, self.clock.as_ref(), work).await;
+                let taken_in = idempotency::hold(&self.db, &claim, self.clock.as_ref(), Box::pin(work)).await;
                 self.release_after(taken_in, &claim).await
             }
             None => self.assemble_and_take_in(actor, origin, new, upload_id, None).await,

@@ -113,10 +113,10 @@ impl Storage {
         let id = OnceLock::new();
         let note = |started| future::ready(id.set(started).map_err(|_| Error::Unavailable));
         let put = self.put_noting(key, spooled, note).await;
-        if put.is_err() {
-            if let Err(error) = self.clear(key, id.get().map(String::as_str)).await {
-                tracing::warn!(?error, key, "what was put halfway cannot be cleared up");
-            }
+        if put.is_err()
+            && let Err(error) = self.clear(key, id.get().map(String::as_str)).await
+        {
+            tracing::warn!(?error, key, "what was put halfway cannot be cleared up");
         }
         put
     }

@@ -187,7 +187,7 @@ impl Remote {
         let prefix = prefix.map_or_else(|| self.prefix.clone(), |prefix| self.at(prefix));
         let own = self.prefix.clone();
         let stored = move |file: object_store::ObjectMeta| {
-            let key = file.location.prefix_match(&own).map(|parts| parts.collect::<Key>());
+            let key = file.location.prefix_match(&own).map(Iterator::collect::<Key>);
             Stored {
                 key: key.unwrap_or(file.location).to_string(),
                 bytes: file.size,

@@ -171,7 +171,9 @@ mod tests {
                     })
                 })
                 .collect();
-            starters.into_iter().for_each(|starter| starter.join().expect("no panic"));
+            for starter in starters {
+                starter.join().expect("no panic");
+            }
             sweeping.join().expect("no panic");
         });
     }

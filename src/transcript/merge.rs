@@ -321,7 +321,7 @@ mod tests {
         let left =
             track(0, 0, 60_000, vec![heard(1000, 2000, "How are you?"), heard(20_000, 21_000, "I see.")]);
         let right = track(1, 0, 60_000, vec![heard(1500, 19_000, "Tired.")]);
-        assert_eq!(merge(&[left.clone()], 2, false), []);
+        assert_eq!(merge(std::slice::from_ref(&left), 2, false), []);
         let both = merge(&[left, right], 2, false);
         assert_eq!(text(&both), "How are you? Tired. I see.");
         assert_eq!(both.iter().map(|utterance| utterance.track).collect::<Vec<_>>(), [0, 1, 0]);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
+use crate::storage::Swept;
 
 /// Time between two sweeps; less where uploads expire faster.
 const EVERY: Duration = Duration::from_mins(1);
@@ -27,9 +28,9 @@ async fn sweep(app: &App) {
         tracing::warn!(%error, "the spool folder was not swept");
     }
     match app.storage.intake(&app.db).sweep().await {
-        Ok(swept) if swept == Default::default() => {}
+        Ok(swept) if swept == Swept::default() => {}
         Ok(swept) => {
-            tracing::info!(files = swept.files, left = swept.left, "uploads without a row were removed")
+            tracing::info!(files = swept.files, left = swept.left, "uploads without a row were removed");
         }
         Err(error) => tracing::warn!(?error, "uploads without a row cannot be swept"),
     }

@@ -44,9 +44,11 @@ impl Handler for TranscribeSession {
         let work = self.work(lease);
         let Some(session) = app.pipeline.begin_transcription(work).await? else { return Ok(()) };
         app.pipeline.reuse_pieces(work, &app.transcriber.providers()).await?;
-        recognise(app, work, &session).await?;
+        let recording = recording(app, &session).await?;
+        recognise(app, work, &session, &recording).await?;
         check_coverage(app, &session).await?;
-        Ok(app.pipeline.finish_transcription(work).await?)
+        let voices = voices(app, &session, recording).await?;
+        Ok(app.pipeline.finish_transcription(work, &voices).await?)
     }
 
     async fn give_up(&self, app: &App, lease: &Lease, message: &str) -> Result<()> {
@@ -62,17 +64,21 @@ impl TranscribeSession {
 
 /// Pieces are recognised side by side, and kept as they come. After a failure no new ones begin, but those under way are
 /// waited for and kept: they are paid for.
-async fn recognise(app: &App, work: Work<'_>, session: &Model) -> Result<(), JobError> {
+async fn recognise(
+    app: &App,
+    work: Work<'_>,
+    session: &Model,
+    recording: &Arc<Fetched>,
+) -> Result<(), JobError> {
     let kept = kept(app, session).await?;
     let recogniser = Recogniser::new(app, work, session, &kept);
     let failed = AtomicBool::new(false);
-    let mut recognised = cut(app, session, kept)
-        .await?
+    let mut results = cut(app, session, recording, kept)
         .take_while(|_| std::future::ready(!failed.load(Ordering::Relaxed)))
         .map(|(track, piece)| recogniser.recognise(track, piece))
         .buffer_unordered(app.pieces_at_a_time);
     let mut first_failure = None;
-    while let Some(result) = recognised.next().await {
+    while let Some(result) = results.next().await {
         match result {
             Ok(piece) => {
                 app.pipeline.keep_piece(work, piece).await?;
@@ -106,18 +112,47 @@ async fn check_coverage(app: &App, session: &Model) -> Result<(), JobError> {
     Ok(())
 }
 
-/// The pieces of all tracks that are not recognised yet, each with its track.
-async fn cut(
-    app: &App,
-    session: &Model,
-    kept: Vec<Vec<Range<i64>>>,
-) -> Result<BoxStream<'static, (i16, Result<Piece, AudioError>)>, JobError> {
+/// The recording, as long as it is needed.
+async fn recording(app: &App, session: &Model) -> Result<Arc<Fetched>, JobError> {
     let key = session.audio_key.as_deref().ok_or_else(|| JobError::Fail(DAMAGED.into()))?;
     let recording = app.storage.fetch(key).await.map_err(|error| match error {
         Error::NotFound(_) => JobError::Fail(DAMAGED.into()),
         other => other.into(),
     })?;
-    let recording = Arc::new(recording);
+    Ok(Arc::new(recording))
+}
+
+/// Whose voice each utterance is, where neither provider nor channels tell, and two voices can be told apart. What fails
+/// here costs the labels, never the transcript.
+async fn voices(app: &App, session: &Model, recording: Arc<Fetched>) -> Result<Vec<Option<u8>>> {
+    let utterances = pieces::utterances(&app.db, session).await?;
+    if session.audio_tracks > 1 || utterances.iter().any(|utterance| utterance.speaker.is_some()) {
+        return Ok(Vec::new());
+    }
+    let spans: Vec<_> = utterances.iter().map(|utterance| (utterance.start_ms, utterance.end_ms)).collect();
+    let listen = move || {
+        audio::decode(recording.path(), Track::Mix).and_then(|sound| audio::voices::tell_apart(sound, &spans))
+    };
+    match tokio::task::spawn_blocking(listen).await {
+        Ok(Ok(speakers)) => Ok(speakers.voices),
+        Ok(Err(error)) => {
+            tracing::warn!(session = %session.id, %error, "voices were not told apart");
+            Ok(Vec::new())
+        }
+        Err(error) => {
+            tracing::error!(session = %session.id, %error, "voices were not told apart");
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// The pieces of all tracks that are not recognised yet, each with its track.
+fn cut(
+    app: &App,
+    session: &Model,
+    recording: &Arc<Fetched>,
+    kept: Vec<Vec<Range<i64>>>,
+) -> BoxStream<'static, (i16, Result<Piece, AudioError>)> {
     let is_mixed = session.audio_tracks == 1;
     let tracks = (0_i16..).zip(kept).map(|(track, kept)| {
         let sound = if is_mixed { Track::Mix } else { Track::Channel(track.unsigned_abs()) };
@@ -125,7 +160,7 @@ async fn cut(
             .map(move |piece| (track, piece))
             .boxed()
     });
-    Ok(select_all(tracks.collect::<Vec<_>>()).boxed())
+    select_all(tracks.collect::<Vec<_>>()).boxed()
 }
 
 fn lengths(app: &App) -> PieceLengths {

@@ -171,7 +171,7 @@ async fn a_long_transcript_is_read_in_parts_and_merged() {
 async fn a_retry_pays_only_for_the_parts_that_are_missing() {
     let app = TestApp::new().await;
     refuse_the_whole(&app);
-    app.provider.script(Endpoint::Chat, [Behaviour::Ok, Behaviour::coded(401, "invalid_api_key")]);
+    app.provider.script(Endpoint::Chat, [Behaviour::Ok, Behaviour::coded(400, "bad_request")]);
     let (jane, id) = uploaded(&app, &LONG).await;
     app.run_jobs().await;
     assert_eq!(session(&jane, &id).await["status"], "FAILED");

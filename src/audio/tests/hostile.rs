@@ -61,7 +61,7 @@ fn webm_head() -> Vec<u8> {
 }
 
 /// An MP4 box around others, or around anything.
-fn mp4_box(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+fn mp4_box(kind: &[u8], body: &[u8]) -> Vec<u8> {
     [&u32::try_from(body.len() + 8).unwrap().to_be_bytes()[..], kind, body].concat()
 }
 
