@@ -79,7 +79,7 @@ async fn finished_pieces_are_kept_whichever_of_those_beside_them_fails() {
     let app = TestApp::with(&[("PIECE_SECONDS", "60"), ("OPENAI_CONCURRENCY", "3")]).await;
     let jane = app.therapist("jane").await;
     let patient = jane.patient("Daniel").await;
-    app.provider.script(Endpoint::Speech, [Behaviour::coded(401, "invalid_api_key")]);
+    app.provider.script(Endpoint::Speech, [Behaviour::coded(400, "bad_request")]);
     let id = jane.session(&patient, sample()).await;
     let hold = app.provider.hold(Endpoint::Speech);
     tokio::join!(app.run_jobs(), async {
@@ -309,7 +309,7 @@ async fn corrections_are_for_the_sessions_therapist_and_for_complete_transcripts
     let app = TestApp::with(&[("PIECE_SECONDS", "60"), ("OPENAI_CONCURRENCY", "1")]).await;
     let jane = app.therapist("jane").await;
     let patient = jane.patient("Daniel").await;
-    app.provider.script(Endpoint::Speech, [Behaviour::Ok, Behaviour::coded(401, "invalid_api_key")]);
+    app.provider.script(Endpoint::Speech, [Behaviour::Ok, Behaviour::coded(400, "bad_request")]);
     let id = jane.session(&patient, sample()).await;
     app.run_jobs().await;
     let partial = session(&jane, &id).await;
