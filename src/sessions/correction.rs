@@ -197,14 +197,24 @@ impl Reading {
     /// Reads the transcript, as corrected.
     pub(super) async fn of(db: &impl ConnectionTrait, session_id: Uuid) -> Result<Self> {
         let lines = corrected(db, session_id).await?;
-        let transcript = Transcript::new(&lines.into_iter().map(Line::effective).collect::<Vec<_>>());
-        let screen = serde_json::to_value(notes::screen(&transcript)).map_err(anyhow::Error::new)?;
-        Ok(Self { sha256: notes::transcript_hash(&transcript), screen })
+        let mut segments: Vec<_> = lines.into_iter().map(Line::effective).collect();
+        let sha256 = notes::transcript_hash(&Transcript::new(&segments));
+        segments.iter_mut().for_each(forget_guesses);
+        let screen = notes::screen(&Transcript::new(&segments));
+        Ok(Self { sha256, screen: serde_json::to_value(screen).map_err(anyhow::Error::new)? })
     }
 
     pub(super) fn note_on(self, session: &mut Model) {
         session.transcript_sha256 = Some(self.sha256);
         session.risk_screen = Some(self.screen);
+    }
+}
+
+/// The screen for risk asks nobody's guess who spoke: a patient's words in a segment that was taken for the therapist's
+/// would pass by it. What the therapist said counts.
+fn forget_guesses(segment: &mut transcript_segment::Model) {
+    if segment.role.is_none() || segment.role_confidence.is_some() {
+        (segment.role, segment.speaker) = (None, None);
     }
 }
 

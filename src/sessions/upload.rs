@@ -188,6 +188,8 @@ impl Uploads {
         match &taken_in {
             Ok(_) => self.unfinished.clear(&upload).await,
             Err(error) if is_useless(error) => self.unfinished.refuse(&upload).await,
+            // Another request was faster, and has cleared the parts away: that is what is told.
+            Err(Error::NotFound(_)) => drop(self.unfinished.complete(actor, upload_id).await?),
             Err(_) => {}
         }
         taken_in
