@@ -103,7 +103,7 @@ struct Spent {
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Spent) {
     let (cpu, wall) = (cpu_time(), Instant::now());
     let result = work();
-    (result, Spent { cpu: cpu_time() - cpu, wall: wall.elapsed() })
+    (result, Spent { cpu: cpu_time().saturating_sub(cpu), wall: wall.elapsed() })
 }
 
 /// What this thread has had of a processor: other work on the machine does not count.

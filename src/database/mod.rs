@@ -165,10 +165,19 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> anyhow:
     let pool = PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(is_between_transactions(connection)))
         .connect_with(options.application_name("therapybridge"))
         .await?;
     let version: i32 =
         sqlx::query_scalar("SELECT current_setting('server_version_num')::int").fetch_one(&pool).await?;
     ensure!(version >= OLDEST_SERVER, "PostgreSQL 14 or newer is needed; the server is {}", version / 10_000);
     Ok(pool)
+}
+
+/// Takes the place of a ping before a connection is used. A `begin` that is given up before its answer has come leaves a
+/// transaction open that sqlx (0.9.0) knows nothing of: what is written next on that connection would seem to be done, and
+/// be lost when it closes. Between transactions both times are the same.
+async fn is_between_transactions(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT transaction_timestamp() = statement_timestamp()").fetch_one(connection).await
 }

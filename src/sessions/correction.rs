@@ -1,7 +1,7 @@
 //! What the therapist puts right in a transcript: wrong words, and whose voice it is.
 //!
 //! Corrections are an overlay: what the recogniser gave stays, and every correction is kept. Whoever reads the transcript
-//! ([`corrected`]) reads it as corrected; the hash of that is kept with the session, so that notes made of another reading
+//! (`Sessions::transcript`) reads it as corrected; the hash of that is kept with the session, so that notes made of another reading
 //! show as stale, and the screen for risk is made anew.
 
 use std::collections::{BTreeMap, BTreeSet};

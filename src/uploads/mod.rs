@@ -3,7 +3,7 @@
 //! A part is a file of the store, `{therapist_id}/{upload_id}/part-…`; it counts once the row's `received` has moved past
 //! it, by compare-and-set in one transaction with the part's row. Of two who write at the same place one wins, and the
 //! other removes its file. A file is put before its row is written, so a process that dies in between leaves a file
-//! nobody names, but under a prefix whose row is still there: the row of an upload outlives it by [`REMEMBERED`], longer
+//! nobody names, but under a prefix whose row is still there: the row of an upload outlives it by `REMEMBERED`, longer
 //! than any request that could still put something, and goes together with everything under its prefix.
 
 mod metadata;

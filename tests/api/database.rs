@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgQueryResult;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
 use therapybridge::config::Config;
 use therapybridge::database::Database;
 use url::Url;
@@ -104,6 +104,21 @@ async fn migrations_are_reverted_one_by_one_from_the_last() {
     let status = database.migration_status().await.unwrap();
     let (last, others) = status.split_last().unwrap();
     assert!(!last.1 && others.iter().all(|(_, applied)| *applied), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_given_up_while_it_begins_takes_nothing_with_it() {
+    let database = migrated().await;
+    let pool = database.pool();
+    run(pool, "CREATE TABLE kept (round integer)").await.unwrap();
+    for round in 0..200_u64 {
+        let begin = tokio::time::timeout(std::time::Duration::from_micros(round * 10), pool.begin());
+        drop(begin.await);
+        run(pool, &format!("INSERT INTO kept VALUES ({round})")).await.unwrap();
+    }
+    // What another connection sees is committed.
+    let other = open(pool.connect_options().to_url_lossy().as_str()).await;
+    assert_eq!(number(other.pool(), "SELECT count(*) FROM kept").await, 200);
 }
 
 #[tokio::test]

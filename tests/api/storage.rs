@@ -353,9 +353,9 @@ async fn a_commit_of_unknown_outcome_stays_right_both_ways() {
         let txn = app.app.db.begin().await.unwrap();
         Intake::confirm(&txn, key).await.unwrap();
         if happens {
-            txn.commit().await.unwrap()
+            txn.commit().await.unwrap();
         } else {
-            txn.rollback().await.unwrap()
+            txn.rollback().await.unwrap();
         }
         age_intents(&app).await;
         sweep(&app).await;

@@ -11,11 +11,14 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::fleet::Fleet;
 use super::journal::Journal;
+use super::plan::Upload;
 
 /// A request that takes longer has met a process that stands still.
 const REQUEST: Duration = Duration::from_secs(4);
 /// How long a client tries.
 const PATIENCE: Duration = Duration::from_secs(45);
+/// A recording by tus comes in so many parts.
+const PARTS: usize = 3;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(60);
 
@@ -34,6 +37,32 @@ pub(crate) struct Seen {
     pub(crate) version: i64,
     pub(crate) status: String,
     pub(crate) progress: i64,
+}
+
+/// How far an upload by tus is.
+#[derive(Default)]
+struct Parts {
+    /// Where it is, once it has begun.
+    path: Option<String>,
+}
+
+/// A header of a good answer.
+async fn header(request: reqwest::RequestBuilder, name: &str) -> Result<String, Refusal> {
+    let answer = request.send().await.map_err(later)?;
+    let value = answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    match (answer.status(), value) {
+        (status, Some(value)) if status.is_success() => Ok(value),
+        // 409: what has arrived meanwhile is asked for again.
+        (status, _) if status.is_server_error() || status == 409 || status == 423 => {
+            Err(Refusal::Later(format!("tus: {status}")))
+        }
+        (status, _) => Err(Refusal::Wrong(format!("tus: {status}"))),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
+fn later(error: reqwest::Error) -> Refusal {
+    Refusal::Later(error.to_string())
 }
 
 /// What one connection has heard.
@@ -94,16 +123,16 @@ impl Client {
     /// Uploads a recording, again and again with the same key, until there is a session; its id.
     pub(crate) async fn upload(
         &self,
-        fleet: &Fleet,
-        journal: &Journal,
-        first: usize,
+        (fleet, journal): (&Fleet, &Journal),
+        plan: &Upload,
         input: &Value,
         audio: &[u8],
     ) -> Option<String> {
         let deadline = Instant::now() + PATIENCE;
-        for attempt in first.. {
+        let mut parts = plan.in_parts.then(Parts::default);
+        for attempt in plan.api.. {
             let refusal = match fleet.address(attempt) {
-                Some(address) => match self.upload_once(address, input, audio).await {
+                Some(address) => match self.upload_once(address, input, audio, parts.as_mut()).await {
                     Ok(id) => return Some(id),
                     Err(refusal) => refusal,
                 },
@@ -126,16 +155,28 @@ impl Client {
         None
     }
 
-    async fn upload_once(&self, address: SocketAddr, input: &Value, audio: &[u8]) -> Result<String, Refusal> {
-        let later = |error: reqwest::Error| Refusal::Later(error.to_string());
+    async fn upload_once(
+        &self,
+        address: SocketAddr,
+        input: &Value,
+        audio: &[u8],
+        parts: Option<&mut Parts>,
+    ) -> Result<String, Refusal> {
         let query = "mutation ($input: UploadSessionInput!) { uploadSession(input: $input) {
             session { id } userErrors { code message } } }";
-        let operations = json!({ "query": query, "variables": { "input": input } });
-        let form = Form::new()
-            .text("operations", operations.to_string())
-            .text("map", json!({ "0": ["variables.input.audio"] }).to_string())
-            .part("0", Part::bytes(audio.to_vec()).file_name("session.wav"));
-        let request = self.post(address).header("apollo-require-preflight", "1").multipart(form);
+        let mut operations = json!({ "query": query, "variables": { "input": input } });
+        let request = if let Some(parts) = parts {
+            let upload = self.send_parts(address, audio, parts).await?;
+            operations["variables"]["input"]["uploadId"] = json!(upload);
+            self.post(address).json(&operations)
+        } else {
+            operations["variables"]["input"]["audio"] = Value::Null;
+            let form = Form::new()
+                .text("operations", operations.to_string())
+                .text("map", json!({ "0": ["variables.input.audio"] }).to_string())
+                .part("0", Part::bytes(audio.to_vec()).file_name("session.wav"));
+            self.post(address).header("apollo-require-preflight", "1").multipart(form)
+        };
         let answer: Value = request.send().await.map_err(later)?.json().await.map_err(later)?;
         let payload = &answer["data"]["uploadSession"];
         if let Some(id) = payload["session"]["id"].as_str() {
@@ -148,6 +189,37 @@ impl Client {
                 Err(Refusal::Later(answer.to_string()))
             }
             _ => Err(Refusal::Wrong(answer.to_string())),
+        }
+    }
+
+    /// Sends what is missing of a recording, by tus; the id of the upload when all of it is there.
+    async fn send_parts(
+        &self,
+        address: SocketAddr,
+        audio: &[u8],
+        parts: &mut Parts,
+    ) -> Result<String, Refusal> {
+        let at = |path: &str| format!("http://{address}{path}");
+        let tus = |request: reqwest::RequestBuilder| {
+            request.bearer_auth(&self.token).header("tus-resumable", "1.0.0")
+        };
+        if parts.path.is_none() {
+            let create = tus(self.http.post(at("/uploads"))).header("upload-length", audio.len());
+            parts.path = Some(header(create, "location").await?);
+        }
+        let path = parts.path.clone().unwrap_or_default();
+        loop {
+            let offset = header(tus(self.http.head(at(&path))), "upload-offset").await?;
+            let offset: usize = offset.parse().map_err(|_| Refusal::Wrong(format!("offset {offset}")))?;
+            if offset == audio.len() {
+                return Ok(path.rsplit('/').next().unwrap_or_default().to_owned());
+            }
+            let end = audio.len().min(offset + audio.len() / PARTS + 1);
+            let append = tus(self.http.patch(at(&path)))
+                .header("content-type", "application/offset+octet-stream")
+                .header("upload-offset", offset)
+                .body(audio[offset..end].to_vec());
+            header(append, "upload-offset").await?;
         }
     }
 

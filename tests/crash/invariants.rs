@@ -206,7 +206,12 @@ impl Evidence {
         let rows: BTreeSet<PathBuf> = keys.iter().map(|key| self.data.join("files").join(key)).collect();
         let deadline = Instant::now() + SWEPT;
         loop {
-            let files: BTreeSet<PathBuf> = files_in(&self.data.join("files")).into_iter().collect();
+            // What is left of an upload in parts goes when that expires.
+            let is_part = |path: &PathBuf| {
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("part-"))
+            };
+            let files: BTreeSet<PathBuf> =
+                files_in(&self.data.join("files")).into_iter().filter(|path| !is_part(path)).collect();
             let on_the_way = files_in(&self.data.join("spool"));
             let on_the_way = on_the_way.iter().filter(|path| !path.ends_with("lock")).count();
             if files == rows && on_the_way == 0 {

@@ -37,8 +37,15 @@ impl fmt::Display for Seat {
 }
 
 /// Failpoints that an API process comes to.
-pub(crate) const API_PLACES: [&str; 4] =
-    ["upload.received", "upload.renamed", "upload.commit", "upload.committed"];
+pub(crate) const API_PLACES: [&str; 7] = [
+    "upload.received",
+    "upload.intended",
+    "upload.renamed",
+    "upload.commit",
+    "upload.committed",
+    "part.put",
+    "part.kept",
+];
 /// Failpoints that a worker comes to.
 pub(crate) const WORKER_PLACES: [&str; 6] =
     ["job.claimed", "speech.answered", "notes.answered", "step.commit", "step.committed", "job.acknowledge"];
@@ -73,6 +80,8 @@ pub(crate) struct Upload {
     pub(crate) at: u64,
     /// Which API process is asked first.
     pub(crate) api: usize,
+    /// Whether it comes in parts, by tus.
+    pub(crate) in_parts: bool,
     /// Which of its calls to the speech model is refused for good, if any: the session fails, and is retried.
     pub(crate) refused: Option<usize>,
 }
@@ -93,6 +102,7 @@ impl Plan {
                 sentences: u32::try_from(rng.between(14, 44)).unwrap(),
                 at: rng.between(0, 1200),
                 api: rng.pick(&[0, 1]),
+                in_parts: rng.pick(&[false, false, true]),
                 refused: rng.pick(&[None, None, None, Some(0), Some(1)]),
             })
             .collect();
@@ -232,7 +242,8 @@ impl fmt::Display for Fault {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let refused = self.uploads.iter().filter(|upload| upload.refused.is_some()).count();
-        write!(f, "{} sessions, {refused} of them refused once", self.uploads.len())?;
+        let in_parts = self.uploads.iter().filter(|upload| upload.in_parts).count();
+        write!(f, "{} sessions, {in_parts} in parts, {refused} refused once", self.uploads.len())?;
         self.faults.iter().try_for_each(|fault| write!(f, "; {fault}"))
     }
 }

@@ -122,9 +122,8 @@ impl Run<'_> {
         tokio::time::sleep(Duration::from_millis(upload.at)).await;
         let (session, sentences) = (u32::try_from(number).unwrap(), upload.sentences);
         let audio = tokio::task::spawn_blocking(move || recording::wav(session, sentences)).await.unwrap();
-        let input =
-            json!({ "patientId": self.patient, "audio": null, "idempotencyKey": format!("upload-{number}") });
-        let id = self.client.upload(&self.fleet, &self.journal, upload.api, &input, &audio).await?;
+        let input = json!({ "patientId": self.patient, "idempotencyKey": format!("upload-{number}") });
+        let id = self.client.upload((&self.fleet, &self.journal), upload, &input, &audio).await?;
         self.journal.note(format!("session {number} is {id}"));
         let heard = self.client.follow(&self.fleet, &self.journal, upload.api + 1, &id).await;
         self.journal.note(format!("session {number} was followed to its end"));
@@ -188,6 +187,7 @@ impl Run<'_> {
     async fn end(&self, seat: Seat, signal: Signal, down: u64) {
         let before = self.fleet.running(seat);
         self.fleet.stays_down(seat, down);
+        self.journal.struck(format!("{seat} is ended"), seat.is_worker());
         if signal == Signal::TERM {
             self.fleet.terminate(seat);
         } else {
@@ -207,7 +207,7 @@ impl Run<'_> {
 
     /// Waits until the first process in a seat has stopped at its failpoint; a few seconds, for it may never come there.
     async fn stands_still(&self, seat: Seat) -> bool {
-        let deadline = Instant::now() + Duration::from_secs(4);
+        let deadline = Instant::now() + Duration::from_secs(10);
         while Instant::now() < deadline {
             let state = self.fleet.running(seat).pid.and_then(process_state);
             if state == Some('T') {

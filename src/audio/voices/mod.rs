@@ -1,8 +1,8 @@
 //! Who speaks in a recording of one channel: the first voice or the second, or nothing where that is not
 //! sure.
 //!
-//! Every utterance is heard through windows of 1.6 s, each a point that [`encoder`] puts near to other speech
-//! of the same person. [`cluster`] parts the points in two and says whether these are two people at all. It
+//! Every utterance is heard through windows of 1.6 s, each a point that `encoder` puts near to other speech
+//! of the same person. `cluster` parts the points in two and says whether these are two people at all. It
 //! would rather say nothing: utterances with both voices in them, too short ones, and whole recordings of
 //! one, three or hardly different voices stay without a voice. What that gives is measured
 //! (`tests/data/voices`, figures in docs/pipeline.md).

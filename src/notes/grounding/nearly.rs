@@ -1,7 +1,7 @@
 //! Finds a quote that stands in the transcript nearly as it is written.
 //!
 //! A dynamic programme aligns the quote with every stretch of the transcript at once: equal words cost nothing, the few
-//! differences that [`meaning`] allows cost a half or a whole word, and all others are impossible.
+//! differences that `meaning` allows cost a half or a whole word, and all others are impossible.
 
 use std::collections::HashMap;
 
