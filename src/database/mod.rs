@@ -10,7 +10,7 @@ use migration::{Migrator, MigratorTrait};
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row};
 
 use self::cluster::{Cluster, ClusterSettings};
 use crate::config::DatabaseConfig;
@@ -177,7 +177,9 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> anyhow:
 
 /// Takes the place of a ping before a connection is used. A `begin` that is given up before its answer has come leaves a
 /// transaction open that sqlx (0.9.0) knows nothing of: what is written next on that connection would seem to be done, and
-/// be lost when it closes. Between transactions both times are the same.
+/// be lost when it closes. Between transactions both times are the same; in the simple protocol only, for
+/// in the extended one the transaction begins with the binding and the statement with the execution.
 async fn is_between_transactions(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT transaction_timestamp() = statement_timestamp()").fetch_one(connection).await
+    let query = sqlx::raw_sql("SELECT transaction_timestamp() = statement_timestamp()");
+    query.fetch_one(connection).await?.try_get(0)
 }

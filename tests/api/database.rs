@@ -122,6 +122,18 @@ async fn a_transaction_that_is_given_up_while_it_begins_takes_nothing_with_it() 
 }
 
 #[tokio::test]
+async fn a_connection_that_is_well_is_used_again() {
+    let url = empty_database().await;
+    let mut config = config(&url).database;
+    config.max_connections = 1;
+    let database = Database::open(&config).await.unwrap();
+    let backend = number(database.pool(), "SELECT pg_backend_pid()::bigint").await;
+    for _ in 0..20 {
+        assert_eq!(number(database.pool(), "SELECT pg_backend_pid()::bigint").await, backend);
+    }
+}
+
+#[tokio::test]
 async fn a_database_that_is_not_there_is_named_by_its_variable() {
     let mut url: Url = empty_database().await.parse().unwrap();
     url.set_path("/missing");
