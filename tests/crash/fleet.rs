@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{oneshot, watch};
 
 use super::journal::Journal;
+use super::now;
 use super::plan::{Plan, Seat};
 
 /// Until a process is ready, or has stopped.
@@ -40,8 +41,8 @@ pub(crate) struct Fleet {
     down: [Mutex<u64>; 4],
     /// What a seat's first process has in `FAILPOINT`.
     failpoints: [Mutex<Option<String>>; 4],
-    /// Which seats were asked to stop.
-    terminated: [Mutex<bool>; 4],
+    /// Which seats were asked to stop, and when.
+    terminated: [Mutex<Option<f64>>; 4],
     ending: watch::Sender<bool>,
 }
 
@@ -60,7 +61,7 @@ impl Fleet {
             seats: std::array::from_fn(|_| watch::Sender::new(Running::default())),
             down: plan.down().map(Mutex::new),
             failpoints: Seat::ALL.map(|seat| Mutex::new(plan.failpoint(seat))),
-            terminated: std::array::from_fn(|_| Mutex::new(false)),
+            terminated: std::array::from_fn(|_| Mutex::new(None)),
             ending: watch::Sender::new(false),
         });
         for seat in Seat::ALL {
@@ -104,7 +105,7 @@ impl Fleet {
 
     /// Asks whatever is in a seat to stop.
     pub(crate) fn terminate(&self, seat: Seat) {
-        *self.terminated[seat.index()].lock().unwrap() = true;
+        *self.terminated[seat.index()].lock().unwrap() = Some(now());
         self.signal(seat, Signal::TERM);
     }
 
@@ -123,6 +124,13 @@ impl Fleet {
         for seat in Seat::ALL {
             let mut running = self.seats[seat.index()].subscribe();
             let gone = running.wait_for(|running| running.pid.is_none());
+            let gone = async {
+                tokio::pin!(gone);
+                // It may have come to its failpoint only now, and stand still there.
+                while tokio::time::timeout(Duration::from_secs(1), &mut gone).await.is_err() {
+                    self.signal(seat, Signal::CONT);
+                }
+            };
             if tokio::time::timeout(PATIENCE, gone).await.is_err() {
                 self.signal(seat, Signal::KILL);
                 complaints.push(format!("{seat} did not stop within {} s of SIGTERM", PATIENCE.as_secs()));
@@ -157,15 +165,18 @@ impl Fleet {
     }
 
     fn judge_end(&self, seat: Seat, status: ExitStatus) {
-        let asked = std::mem::take(&mut *self.terminated[seat.index()].lock().unwrap());
+        let asked = self.terminated[seat.index()].lock().unwrap().take();
         // Its farewell may have met a database that was away.
-        let excused = asked && self.journal.strikes().iter().any(|strike| strike.shook_database);
+        let excused = self.journal.strikes().iter().any(|strike| strike.shook_database);
         match status.signal() {
             Some(9) => self.journal.struck(format!("{seat} was killed"), seat.is_worker()),
-            _ if asked && (status.success() || excused) => {
-                self.journal.struck(format!("{seat} stopped"), seat.is_worker());
-            }
-            _ => self.journal.violation(format!("{seat} ended by itself: {status}")),
+            _ => match asked {
+                // It gives its jobs back as soon as it is asked.
+                Some(since) if status.success() || excused => {
+                    self.journal.paused(format!("{seat} stopped"), since, seat.is_worker());
+                }
+                _ => self.journal.violation(format!("{seat} ended by itself: {status}")),
+            },
         }
     }
 

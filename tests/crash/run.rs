@@ -97,7 +97,13 @@ impl Run<'_> {
         let (sessions, repaired, late) = tokio::select! {
             done = all => done,
             () = watching => unreachable!("a patient is followed until the end"),
+            () = self.wake_sleepers() => unreachable!("it waits until the end"),
         };
+        for seat in Seat::ALL {
+            self.fleet.signal(seat, Signal::CONT);
+        }
+        let strikes = self.journal.strikes();
+        let repaired = strikes.iter().map(|strike| strike.to).fold(repaired, f64::max);
         self.journal.note("everything has ended");
         self.sweep().await;
         Evidence {
@@ -109,7 +115,7 @@ impl Run<'_> {
             sentences: self.plan.uploads.iter().map(|upload| upload.sentences).collect(),
             by_patient: by_patient.into_inner().unwrap(),
             calls: provider.calls(),
-            strikes: self.journal.strikes(),
+            strikes,
             data: data.to_owned(),
             repaired,
             late,
@@ -151,13 +157,7 @@ impl Run<'_> {
                 }
             }
             // It strikes by itself, or not at all: the code may not come there so often.
-            Fault::KillAt { .. } => {}
-            Fault::StopAt { seat, lasts, .. } => {
-                if self.stands_still(seat).await {
-                    self.journal.note(format!("{seat} stands still"));
-                    self.wake(seat, lasts).await;
-                }
-            }
+            Fault::KillAt { .. } | Fault::StopAt { .. } => {}
             Fault::Database { down, .. } => {
                 let strike = self.journal.shaking();
                 self.site.crash().await;
@@ -187,7 +187,6 @@ impl Run<'_> {
     async fn end(&self, seat: Seat, signal: Signal, down: u64) {
         let before = self.fleet.running(seat);
         self.fleet.stays_down(seat, down);
-        self.journal.struck(format!("{seat} is ended"), seat.is_worker());
         if signal == Signal::TERM {
             self.fleet.terminate(seat);
         } else {
@@ -205,17 +204,19 @@ impl Run<'_> {
         self.journal.paused(format!("{seat} goes on"), from, seat.is_worker());
     }
 
-    /// Waits until the first process in a seat has stopped at its failpoint; a few seconds, for it may never come there.
-    async fn stands_still(&self, seat: Seat) -> bool {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < deadline {
-            let state = self.fleet.running(seat).pid.and_then(process_state);
-            if state == Some('T') {
-                return true;
+    /// Wakes those that have come to a failpoint and stand still there, some time later; never ends.
+    async fn wake_sleepers(&self) {
+        futures::future::join_all(self.plan.faults.iter().map(|fault| async {
+            if let Fault::StopAt { seat, lasts, .. } = *fault {
+                while self.fleet.running(seat).pid.and_then(process_state) != Some('T') {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                self.journal.note(format!("{seat} stands still"));
+                self.wake(seat, lasts).await;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        false
+        }))
+        .await;
+        std::future::pending().await
     }
 
     /// Waits until no session and no job is under way.
