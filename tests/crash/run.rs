@@ -216,7 +216,7 @@ impl Run<'_> {
             }
         }))
         .await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Waits until no session and no job is under way.
