@@ -167,7 +167,9 @@ impl Corrections {
         action: &'static str,
     ) -> Result<()> {
         let (now, mut next) = (self.clock.now(), session.clone());
-        Reading::of(txn, session.id).await?.note_on(&mut next);
+        let lines = corrected(txn, session.id).await?;
+        let read = move || Reading::of(lines.into_iter().map(Line::effective).collect());
+        tokio::task::spawn_blocking(read).await.map_err(anyhow::Error::new)??.note_on(&mut next);
         session::Entity::update_many()
             .col_expr(session::Column::RiskScreen, Expr::value(next.risk_screen))
             .col_expr(session::Column::TranscriptSha256, Expr::value(next.transcript_sha256))
@@ -194,10 +196,8 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Reads the transcript, as corrected.
-    pub(super) async fn of(db: &impl ConnectionTrait, session_id: Uuid) -> Result<Self> {
-        let lines = corrected(db, session_id).await?;
-        let mut segments: Vec<_> = lines.into_iter().map(Line::effective).collect();
+    /// Reads a transcript. A long one takes a good part of a second: not for the async runtime.
+    pub(super) fn of(mut segments: Vec<transcript_segment::Model>) -> Result<Self> {
         let sha256 = notes::transcript_hash(&Transcript::new(&segments));
         segments.iter_mut().for_each(forget_guesses);
         let screen = notes::screen(&Transcript::new(&segments));

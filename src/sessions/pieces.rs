@@ -3,6 +3,7 @@
 //! A piece is stored as soon as it is there, whatever its place; the transcript grows as far as pieces follow each other
 //! without a hole. Both happen in the caller's transaction, under the session's row lock.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +13,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::correction::Reading;
 use crate::ai::{Provider, Usage};
 use crate::costs::{self, Spent, Work};
 use crate::entity::session::{self, Model};
@@ -76,22 +78,77 @@ pub(super) async fn keep(
     }
     transcript_piece::Entity::insert(row(session.id, piece, now)?).exec_without_returning(txn).await?;
     let pieces = of_session(session.id).all(txn).await?;
-    grow(txn, session, &pieces, false, now).await?;
+    grow(txn, session, &pieces, now).await?;
     Ok(pieces.iter().map(|piece| piece.end_ms - piece.start_ms).sum())
 }
 
-/// Adds to the transcript what was held back for pieces that might have followed: there are none.
-/// `voices` says whose voice each utterance is, as far as that was heard; it may be empty.
+/// A complete transcript, ready to be written down.
+pub(super) struct Finished {
+    pub(super) segments: Vec<transcript_segment::Model>,
+    /// What it reads like.
+    pub(super) reading: Reading,
+}
+
+/// What the pieces of a session come to when no more follow. `voices` says whose voice each utterance is, as far as that was
+/// heard; it may be empty. Merging and reading take their time with a long recording: this is done before the transaction
+/// that writes it down, and off the async runtime.
+pub(super) async fn finished(
+    db: &impl ConnectionTrait,
+    session: &Model,
+    voices: Vec<Option<u8>>,
+    now: DateTime<Utc>,
+) -> Result<Finished> {
+    let (session, pieces) = (session.clone(), of_session(session.id).all(db).await?);
+    let finish = move || {
+        let pieces = pieces.iter().map(heard).collect::<Result<Vec<_>>>()?;
+        let utterances = transcript::merge(&pieces, session.audio_tracks, true);
+        let mut segments: Vec<_> = (0_i32..)
+            .zip(utterances)
+            .map(|(index, utterance)| segment(&session, index, utterance, now))
+            .collect();
+        label_voices(&mut segments, &voices);
+        tell_roles(&mut segments);
+        let reading = Reading::of(segments.clone())?;
+        Ok(Finished { segments, reading })
+    };
+    tokio::task::spawn_blocking(finish).await.map_err(anyhow::Error::new)?
+}
+
+/// Writes a finished transcript down: what was held back for pieces that might have followed, and who speaks.
 pub(super) async fn complete(
     txn: &DatabaseTransaction,
-    session: &Model,
-    voices: &[Option<u8>],
-    now: DateTime<Utc>,
+    session_id: Uuid,
+    segments: Vec<transcript_segment::Model>,
 ) -> Result<()> {
-    let pieces = of_session(session.id).all(txn).await?;
-    grow(txn, session, &pieces, true, now).await?;
-    label_voices(txn, session, voices).await?;
-    tell_roles(txn, session).await
+    let there = stored(txn, session_id).await?.min(segments.len());
+    let (old, new) = segments.split_at(there);
+    let speakers: BTreeSet<_> = old.iter().filter_map(|segment| segment.speaker.as_deref()).collect();
+    for speaker in speakers {
+        name_speaker(txn, session_id, old, speaker).await?;
+    }
+    insert(txn, new.iter().cloned()).await
+}
+
+/// Writes down, of segments that are stored, which ones a speaker said, and in which role.
+async fn name_speaker(
+    txn: &DatabaseTransaction,
+    session_id: Uuid,
+    stored: &[transcript_segment::Model],
+    speaker: &str,
+) -> Result<()> {
+    let its: Vec<_> = stored.iter().filter(|segment| segment.speaker.as_deref() == Some(speaker)).collect();
+    let role = its.first().and_then(|segment| segment.role.zip(segment.role_confidence)).unzip();
+    transcript_segment::Entity::update_many()
+        .col_expr(transcript_segment::Column::Speaker, Expr::value(speaker))
+        .col_expr(transcript_segment::Column::Role, Expr::value(role.0))
+        .col_expr(transcript_segment::Column::RoleConfidence, Expr::value(role.1))
+        .filter(transcript_segment::Column::SessionId.eq(session_id))
+        .filter(
+            transcript_segment::Column::SegmentIndex.is_in(its.iter().map(|segment| segment.segment_index)),
+        )
+        .exec(txn)
+        .await?;
+    Ok(())
 }
 
 /// The utterances of a recording of which every piece is stored.
@@ -104,38 +161,23 @@ pub async fn utterances(db: &impl ConnectionTrait, session: &Model) -> Result<Ve
     Ok(transcript::merge(&pieces, session.audio_tracks, true))
 }
 
-async fn label_voices(txn: &DatabaseTransaction, session: &Model, voices: &[Option<u8>]) -> Result<()> {
-    for voice in [0, 1] {
-        let its = (0_i32..).zip(voices).filter(|(_, heard)| **heard == Some(voice)).map(|(index, _)| index);
-        transcript_segment::Entity::update_many()
-            .col_expr(transcript_segment::Column::Speaker, Expr::value(format!("voice {}", voice + 1)))
-            .filter(transcript_segment::Column::SessionId.eq(session.id))
-            .filter(transcript_segment::Column::SegmentIndex.is_in(its))
-            .exec(txn)
-            .await?;
+fn label_voices(segments: &mut [transcript_segment::Model], voices: &[Option<u8>]) {
+    for (segment, voice) in segments.iter_mut().zip(voices) {
+        if let Some(voice) = voice {
+            segment.speaker = Some(format!("voice {}", voice + 1));
+        }
     }
-    Ok(())
 }
 
-/// Writes down whose voices the speakers are, where what they say tells.
-async fn tell_roles(txn: &DatabaseTransaction, session: &Model) -> Result<()> {
-    let of_session = transcript_segment::Column::SessionId.eq(session.id);
-    let segments = transcript_segment::Entity::find()
-        .filter(of_session.clone())
-        .order_by_asc(transcript_segment::Column::SegmentIndex)
-        .all(txn)
-        .await?;
+/// Says whose voices the speakers are, where what they say tells.
+fn tell_roles(segments: &mut [transcript_segment::Model]) {
     let lines = segments.iter().filter_map(|line| Some((line.speaker.as_deref()?, line.text.as_str())));
-    for (speaker, (role, confidence)) in roles::assign(lines) {
-        transcript_segment::Entity::update_many()
-            .col_expr(transcript_segment::Column::Role, Expr::value(role))
-            .col_expr(transcript_segment::Column::RoleConfidence, Expr::value(confidence))
-            .filter(of_session.clone())
-            .filter(transcript_segment::Column::Speaker.eq(speaker))
-            .exec(txn)
-            .await?;
+    let roles = roles::assign(lines);
+    let roles: BTreeMap<String, _> = roles.into_iter().map(|(who, role)| (who.to_owned(), role)).collect();
+    for segment in segments {
+        let role = segment.speaker.as_ref().and_then(|speaker| roles.get(speaker).copied());
+        (segment.role, segment.role_confidence) = role.unzip();
     }
-    Ok(())
 }
 
 /// Takes over what one of these providers recognised before in another session of the therapist with the same recording.
@@ -220,19 +262,31 @@ fn row(
     })
 }
 
+/// Adds to the transcript what these pieces settle.
 async fn grow(
     txn: &DatabaseTransaction,
     session: &Model,
     pieces: &[transcript_piece::Model],
-    complete: bool,
     now: DateTime<Utc>,
 ) -> Result<()> {
     let pieces = pieces.iter().map(heard).collect::<Result<Vec<_>>>()?;
-    let settled = transcript::merge(&pieces, session.audio_tracks, complete);
-    let of_session = transcript_segment::Column::SessionId.eq(session.id);
-    let there = transcript_segment::Entity::find().filter(of_session).count(txn).await?;
-    let new = (0_i32..).zip(settled).skip(usize::try_from(there).unwrap_or(usize::MAX));
-    let rows: Vec<_> = new.map(|(index, utterance)| segment_row(session, index, utterance, now)).collect();
+    let settled = transcript::merge(&pieces, session.audio_tracks, false);
+    let new = (0_i32..).zip(settled).skip(stored(txn, session.id).await?);
+    insert(txn, new.map(|(index, utterance)| segment(session, index, utterance, now))).await
+}
+
+/// How many segments are stored.
+async fn stored(txn: &DatabaseTransaction, session_id: Uuid) -> Result<usize> {
+    let of_session = transcript_segment::Column::SessionId.eq(session_id);
+    let stored = transcript_segment::Entity::find().filter(of_session).count(txn).await?;
+    Ok(usize::try_from(stored).unwrap_or(usize::MAX))
+}
+
+async fn insert(
+    txn: &DatabaseTransaction,
+    segments: impl Iterator<Item = transcript_segment::Model>,
+) -> Result<()> {
+    let rows: Vec<_> = segments.map(|segment| segment.into_active_model().reset_all()).collect();
     for batch in rows.chunks(ROWS) {
         transcript_segment::Entity::insert_many(batch.to_vec()).exec_without_returning(txn).await?;
     }
@@ -245,26 +299,26 @@ fn heard(row: &transcript_piece::Model) -> Result<Piece> {
     Ok(Piece { track: row.track, start_ms: row.start_ms, end_ms: row.end_ms, lead_ms: row.lead_ms, segments })
 }
 
-fn segment_row(
+fn segment(
     session: &Model,
     index: i32,
     utterance: Utterance,
     now: DateTime<Utc>,
-) -> transcript_segment::ActiveModel {
+) -> transcript_segment::Model {
     // Each channel holds one speaker: that is exact, whatever the recogniser thinks of voices.
     let channel = (session.audio_tracks > 1).then(|| format!("channel {}", utterance.track + 1));
-    transcript_segment::ActiveModel {
-        id: Set(Uuid::now_v7()),
-        session_id: Set(session.id),
-        segment_index: Set(index),
-        start_ms: Set(utterance.start_ms),
-        end_ms: Set(utterance.end_ms),
-        speaker: Set(channel.or(utterance.speaker)),
-        role: Set(None),
-        role_confidence: Set(None),
-        text: Set(utterance.text),
-        confidence: Set(utterance.confidence),
-        created_at: Set(now),
-        updated_at: Set(now),
+    transcript_segment::Model {
+        id: Uuid::now_v7(),
+        session_id: session.id,
+        segment_index: index,
+        start_ms: utterance.start_ms,
+        end_ms: utterance.end_ms,
+        speaker: channel.or(utterance.speaker),
+        role: None,
+        role_confidence: None,
+        text: utterance.text,
+        confidence: utterance.confidence,
+        created_at: now,
+        updated_at: now,
     }
 }

@@ -25,8 +25,7 @@ use crate::queue::jobs::{ExtractNotes, TranscribeSession};
 use crate::queue::{self, Lease};
 
 use super::answers;
-use super::correction::Reading;
-use super::pieces::{self, RecognisedPiece};
+use super::pieces::{self, Finished, RecognisedPiece};
 
 /// Moves sessions from stage to stage.
 #[derive(Clone)]
@@ -165,11 +164,14 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
-    pub async fn finish_transcription(&self, work: Work<'_>, voices: &[Option<u8>]) -> Result<()> {
+    pub async fn finish_transcription(&self, work: Work<'_>, voices: Vec<Option<u8>>) -> Result<()> {
+        let session = Entity::find_by_id(work.session_id).one(&self.db).await?.ok_or(Error::MovedOn)?;
+        // Only who holds the job adds pieces: what is read here still holds in the transaction, or that comes to nothing.
+        let Finished { segments, reading } =
+            pieces::finished(&self.db, &session, voices, self.clock.now()).await?;
         let txn = self.db.begin().await?;
         let session = self.locked(&txn, work, &[Status::Transcribing]).await?;
-        pieces::complete(&txn, &session, voices, self.clock.now()).await?;
-        let reading = Reading::of(&txn, session.id).await?;
+        pieces::complete(&txn, session.id, segments).await?;
         let session = self
             .write(&txn, session, |session| {
                 session.status = Some(Status::Transcribed);

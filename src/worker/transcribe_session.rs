@@ -48,7 +48,7 @@ impl Handler for TranscribeSession {
         recognise(app, work, &session, &recording).await?;
         check_coverage(app, &session).await?;
         let voices = voices(app, &session, recording).await?;
-        Ok(app.pipeline.finish_transcription(work, &voices).await?)
+        Ok(app.pipeline.finish_transcription(work, voices).await?)
     }
 
     async fn give_up(&self, app: &App, lease: &Lease, message: &str) -> Result<()> {
