@@ -72,6 +72,19 @@ impl Actor {
         }
     }
 
+    /// Whether the runs may be followed that keep analytics right: by therapists, who see those of their own figures, and by
+    /// admins.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for anonymous askers, [`Error::Forbidden`] for everybody else.
+    pub fn follows_aggregation(&self) -> Result<()> {
+        match self {
+            Self::User { role: Role::Therapist | Role::Admin, .. } => Ok(()),
+            Self::Anonymous => Err(Error::Unauthenticated),
+            _ => Err(Error::Forbidden),
+        }
+    }
+
     /// The user's id, if the user is a patient.
     ///
     /// # Errors

@@ -1,4 +1,6 @@
-//! What only somebody at the machine may do: `therapybridge admin …`.
+//! What only somebody at the machine may do: `therapybridge admin …`, and `aggregate`.
+
+pub mod aggregate;
 
 use std::io::{self, BufRead, IsTerminal};
 use std::sync::Arc;

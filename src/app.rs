@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 use self::providers::Providers;
 use crate::ai::{NoteExtractor, PieceLimits, Transcriber};
+use crate::analytics::Analytics;
+use crate::analytics::timetable::Timetable;
 use crate::audit::leader::{Leader, Office};
 use crate::audit::trail::Trail;
 use crate::auth::Auth;
@@ -68,7 +70,11 @@ pub struct App {
     pub uploads: Uploads,
     /// Recordings coming in part by part.
     pub unfinished: Unfinished,
-    /// News of sessions.
+    /// Figures of the practice.
+    pub analytics: Analytics,
+    /// When they are put right by the clock.
+    pub timetable: Timetable,
+    /// News of sessions and aggregation runs.
     pub feed: Feed,
     /// Hints that there is something new.
     pub wake_ups: WakeUps,
@@ -110,6 +116,9 @@ impl App {
         let providers = Providers::new(&config.ai, &clock)?;
         let piece = piece_limits(&config, providers.speech.limits());
         let costs = Costs::new(db.clone(), clock.clone(), config.ai.monthly_budget_usd, providers.free());
+        let analytics = Analytics::new(db.clone(), clock.clone(), notifier.clone());
+        let timetable = Timetable { zone: config.analytics.zone, daily_hour: config.analytics.daily_hour };
+        let patients = Patients::new(db.clone(), clock.clone(), notifier.clone());
         let pipeline = Pipeline::new(db.clone(), clock.clone(), notifier, costs.clone());
         let unfinished = Unfinished {
             db: db.clone(),
@@ -139,7 +148,7 @@ impl App {
             invitations: Invitations::new(db.clone(), clock.clone()),
             limits,
             trail,
-            patients: Patients::new(db.clone(), clock.clone()),
+            patients,
             sessions: Sessions::new(db.clone()),
             corrections: Corrections::new(db.clone(), clock.clone()),
             releases: Releases::new(db.clone(), clock.clone()),
@@ -157,6 +166,8 @@ impl App {
             pipeline,
             uploads,
             unfinished,
+            analytics,
+            timetable,
             feed,
             wake_ups,
             stop,

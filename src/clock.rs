@@ -3,7 +3,8 @@
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
@@ -31,6 +32,17 @@ impl Clock for SystemClock {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         START.elapsed()
     }
+}
+
+/// The first moment of a day, there, at which its clocks show that hour or a later one: of an hour that comes twice the first,
+/// of one that is left out the moment that the clocks are put forward to.
+#[must_use]
+pub fn moment(day: NaiveDate, hour: u32, zone: Tz) -> DateTime<Utc> {
+    let wanted = day.and_time(NaiveTime::MIN) + TimeDelta::hours(i64::from(hour));
+    // Clocks are put forward by whole quarters of an hour.
+    let times = (0..96).filter_map(|quarters| wanted.checked_add_signed(TimeDelta::minutes(15 * quarters)));
+    let moment = times.filter_map(|time| zone.from_local_datetime(&time).earliest()).next();
+    moment.map_or_else(|| wanted.and_utc(), |moment| moment.to_utc())
 }
 
 /// A clock that stands still until a test moves it.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use ipnet::IpNet;
 use object_store::ObjectStoreScheme;
 use secrecy::SecretString;
@@ -52,6 +53,8 @@ pub struct Config {
     pub upload: UploadConfig,
     /// Jobs.
     pub worker: WorkerConfig,
+    /// The clock of analytics.
+    pub analytics: AnalyticsConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -204,6 +207,38 @@ pub struct WorkerConfig {
     pub backoff: Duration,
 }
 
+/// The clock of analytics.
+#[derive(Clone, Copy, Debug)]
+pub struct AnalyticsConfig {
+    /// `ENABLE_ANALYTICS_SCHEDULER`: whether the nightly and weekly runs are asked for by this process.
+    pub scheduled: bool,
+    /// `DAILY_AGGREGATION_HOUR`, 0 to 23, of the nightly run.
+    pub daily_hour: u32,
+    /// `SCHEDULER_TIMEZONE`: where it is that hour.
+    pub zone: Tz,
+}
+
+impl AnalyticsConfig {
+    fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
+        Ok(Self {
+            scheduled: vars.parse("ENABLE_ANALYTICS_SCHEDULER", "true", "true or false")?,
+            daily_hour: vars.parse::<Hour>("DAILY_AGGREGATION_HOUR", "0", "an hour, 0 to 23")?.0,
+            zone: vars.parse("SCHEDULER_TIMEZONE", "UTC", "an IANA time zone such as Europe/Berlin")?,
+        })
+    }
+}
+
+/// An hour of a day, 0 to 23.
+struct Hour(u32);
+
+impl FromStr for Hour {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        text.parse().ok().filter(|hour| *hour < 24).map(Self).ok_or(())
+    }
+}
+
 /// Logs.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
@@ -310,6 +345,7 @@ impl Config {
                 piece: vars.get("PIECE_SECONDS").map(|_| vars.seconds("PIECE_SECONDS", "")).transpose()?,
                 backoff: Duration::from_secs(5),
             },
+            analytics: AnalyticsConfig::from_vars(&vars)?,
             log: LogConfig {
                 json: vars.parse::<LogFormat>("LOG_FORMAT", "pretty", "pretty or json")? == LogFormat::Json,
                 filter: vars.text("LOG_LEVEL", QUIET),

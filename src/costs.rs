@@ -176,7 +176,7 @@ impl Costs {
     /// `BUDGET_EXCEEDED`, with a message for the therapist.
     pub async fn check(&self, therapist_id: Uuid) -> Result<()> {
         let Some(budget) = self.budget_usd else { return Ok(()) };
-        let (zone, now) = (self.zone(therapist_id).await?, self.clock.now());
+        let (zone, now) = (user::zone(&self.db, therapist_id).await?, self.clock.now());
         let month = Month::of(now, zone);
         let used = self.spent(therapist_id, month, zone).await? / budget;
         match state(used) {
@@ -220,7 +220,7 @@ impl Costs {
             Actor::User { role: Role::Admin, .. } => None,
             _ => return Err(Error::Forbidden),
         };
-        let zone = self.zone(id).await?;
+        let zone = user::zone(&self.db, id).await?;
         let month = month.unwrap_or_else(|| Month::of(self.clock.now(), zone));
         let (from, to) = month.bounds(zone);
         let whose = "created_at >= $1 AND created_at < $2 AND ($3::uuid IS NULL OR therapist_id = $3)";
@@ -240,11 +240,6 @@ impl Costs {
                      WHERE therapist_id = $1 AND created_at >= $2 AND created_at < $3";
         let values = [therapist_id.into(), from.into(), to.into()];
         Ok(Sum::<f64>::of(&self.db, statement(query.to_owned(), values)).await?)
-    }
-
-    async fn zone(&self, user_id: Uuid) -> Result<Tz> {
-        let user = user::Entity::find_by_id(user_id).one(&self.db).await?;
-        Ok(user.and_then(|user| user.timezone.parse().ok()).unwrap_or(Tz::UTC))
     }
 
     /// Once a month for each therapist, in each process.

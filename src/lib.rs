@@ -17,6 +17,7 @@
 pub mod actor;
 pub mod admin;
 pub mod ai;
+pub mod analytics;
 pub mod app;
 pub mod audio;
 pub mod audit;

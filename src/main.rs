@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use therapybridge::admin::CreateUser;
+use therapybridge::admin::aggregate::Aggregate;
 use therapybridge::ai::models::{Models, Source, fetch_with_bar};
 use therapybridge::app::App;
 use therapybridge::audit::trail::Trail;
@@ -53,6 +54,9 @@ enum Command {
         #[command(subcommand)]
         action: AdminAction,
     },
+    /// Works the figures of analytics out anew. They are kept right by themselves: this is for when somebody has changed rows
+    /// by other means.
+    Aggregate(Aggregate),
     /// Looks after the audit trail.
     Audit {
         #[command(subcommand)]
@@ -131,6 +135,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             let user = admin::create_user(&config, wanted).await?;
             Ok(writeln!(std::io::stdout(), "{}", user.id)?)
         }
+        Command::Aggregate(wanted) => aggregate(config, wanted).await,
         Command::Audit { action: AuditAction::Verify } => verify_audit(&config).await,
         Command::Models { action: ModelsAction::Fetch { name, from } } => {
             fetch_model(&config, &name, from).await
@@ -166,6 +171,13 @@ async fn work(config: Config) -> anyhow::Result<()> {
     let worked = worker::run(app.clone()).await;
     app.close().await;
     worked
+}
+
+async fn aggregate(config: Config, wanted: Aggregate) -> anyhow::Result<()> {
+    let app = start(config).await?;
+    let done = admin::aggregate::run(&app, wanted).await;
+    app.close().await;
+    done
 }
 
 async fn run_demo(config: Config, exit: bool) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! Patient records: create, change, put away, find.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sea_orm::sea_query::Expr;
@@ -11,10 +12,12 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::actor::{Actor, Origin};
+use crate::analytics::runs::{Change, request_refresh};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
 use crate::entity::patient::{self, ActiveModel, Column, Entity, Model};
 use crate::error::{Code, Result, UserError};
+use crate::events::Notifier;
 use crate::idempotency::{self, Asked};
 use crate::page::{Page, PageArgs};
 use crate::text;
@@ -24,6 +27,7 @@ use crate::text;
 pub struct Patients {
     db: DatabaseConnection,
     clock: Arc<dyn Clock>,
+    notifier: Notifier,
 }
 
 /// What a therapist knows of a patient.
@@ -51,8 +55,8 @@ pub struct PatientChange {
 impl Patients {
     /// Records in this database.
     #[must_use]
-    pub fn new(db: DatabaseConnection, clock: Arc<dyn Clock>) -> Self {
-        Self { db, clock }
+    pub fn new(db: DatabaseConnection, clock: Arc<dyn Clock>, notifier: Notifier) -> Self {
+        Self { db, clock, notifier }
     }
 
     /// Makes a record.
@@ -94,11 +98,13 @@ impl Patients {
             updated_at: Set(now),
         };
         let patient = Entity::insert(row).exec_with_returning(&txn).await?;
+        self.counted_anew(&txn, &patient).await?;
         self.witness(&txn, (actor, origin), &patient, "patient.create", vec![]).await?;
         if let Some(claim) = claim {
             idempotency::complete(&txn, &claim, &hash, patient.id, now).await?;
         }
         txn.commit().await?;
+        self.notifier.nudge();
         Ok(patient)
     }
 
@@ -191,9 +197,20 @@ impl Patients {
         row.id = Set(found.id);
         row.updated_at = Set(self.clock.now());
         let patient = row.update(&txn).await?;
+        if patient.archived_at != found.archived_at {
+            self.counted_anew(&txn, &patient).await?;
+        }
         self.witness(&txn, (actor, origin), &patient, action, changed).await?;
         txn.commit().await?;
+        self.notifier.nudge();
         Ok(patient)
+    }
+
+    /// Has the practice's figures looked at again. No day is concerned: archived patients' sessions have taken place.
+    async fn counted_anew(&self, txn: &impl ConnectionTrait, patient: &Model) -> Result<()> {
+        let change =
+            Change { patient_id: patient.id, therapist_id: patient.therapist_id, days: BTreeSet::new() };
+        Ok(request_refresh(txn, change, self.clock.now()).await?)
     }
 
     async fn witness(

@@ -65,6 +65,7 @@ mod m21_corrections;
 mod m22_extraction_parts;
 mod m23_queue_indexes;
 mod m24_partial_recordings;
+mod m25_analytics;
 
 /// Applies and reverts the changes, in order.
 pub struct Migrator;
@@ -97,6 +98,7 @@ impl MigratorTrait for Migrator {
             Box::new(m22_extraction_parts::Change),
             Box::new(m23_queue_indexes::Change),
             Box::new(m24_partial_recordings::Change),
+            Box::new(m25_analytics::Change),
         ]
     }
 }

@@ -29,7 +29,7 @@ impl Mood {
     }
 }
 
-/// Where the mood went in the course of a session.
+/// Where the mood went, in the course of a session or over several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum MoodTrajectory {

@@ -46,7 +46,7 @@ impl Providers {
     }
 
     /// Whether anybody charges for it.
-    pub(super) fn charges(&self, work: Work) -> bool {
+    pub fn charges(&self, work: Work) -> bool {
         match work {
             Work::Speech => self.speech.providers().iter().any(|provider| !provider.prices.is_speech_free()),
             Work::Notes => self.notes.providers().iter().any(|provider| !provider.prices.is_text_free()),

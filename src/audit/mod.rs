@@ -21,7 +21,7 @@ use crate::actor::{Actor, Origin};
 use crate::entity::audit_event::{self, ActiveModel, Outcome};
 
 /// What happened, to what.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     /// `noun.verb`, `session.upload`.
     pub action: &'static str,

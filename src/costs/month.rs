@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use chrono_tz::Tz;
+
+use crate::clock;
 
 /// A month of a year, written `2026-03`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,16 +24,8 @@ impl Month {
     #[must_use]
     pub fn bounds(self, zone: Tz) -> (DateTime<Utc>, DateTime<Utc>) {
         let next = self.0.checked_add_months(Months::new(1)).unwrap_or(NaiveDate::MAX);
-        (first_moment(self.0, zone), first_moment(next, zone))
+        (clock::moment(self.0, 0, zone), clock::moment(next, 0, zone))
     }
-}
-
-/// Midnight; where clocks are put forward at midnight, what they are put to.
-fn first_moment(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
-    let midnight = day.and_time(NaiveTime::MIN);
-    let mut hours = (0..24).filter_map(|hour| midnight.checked_add_signed(chrono::TimeDelta::hours(hour)));
-    let moment = hours.find_map(|time| zone.from_local_datetime(&time).earliest());
-    moment.map_or_else(|| midnight.and_utc(), |moment| moment.to_utc())
 }
 
 /// What was written is no month.

@@ -22,6 +22,9 @@ const OLDEST_SERVER: i32 = 140_000;
 /// Key of the advisory lock that lets one process at a time change the schema.
 const MIGRATION_LOCK: i64 = 0x7468_6572_6170_7901;
 
+/// A connection that does not answer for so long before it is used is no connection.
+const CHECK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// An open database, and the private cluster under it where there is one.
 #[derive(Debug)]
 pub struct Database {
@@ -166,7 +169,7 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> anyhow:
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(10))
         .test_before_acquire(false)
-        .before_acquire(|connection, _| Box::pin(is_between_transactions(connection)))
+        .before_acquire(|connection, _| Box::pin(is_usable(connection)))
         .connect_with(options.application_name("therapybridge"))
         .await?;
     let version: i32 =
@@ -175,7 +178,16 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> anyhow:
     Ok(pool)
 }
 
-/// Takes the place of a ping before a connection is used. A `begin` that is given up before its answer has come leaves a
+/// Takes the place of a ping before a connection is used. One that does not answer at once is given up: somewhere on the way
+/// its answers are lost.
+async fn is_usable(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(CHECK_PATIENCE, is_between_transactions(connection)).await {
+        Ok(usable) => usable,
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// A `begin` that is given up before its answer has come leaves a
 /// transaction open that sqlx (0.9.0) knows nothing of: what is written next on that connection would seem to be done, and
 /// be lost when it closes. Between transactions both times are the same; in the simple protocol only, for
 /// in the extended one the transaction begins with the binding and the statement with the execution.

@@ -3,6 +3,7 @@
 //! A finder `visible_to(actor)` returns only the rows that the actor may know to exist; there is no other way
 //! to look for a row on somebody's behalf. Entities live in a module named like their table.
 
+pub mod aggregation_run;
 pub mod audit_event;
 pub mod auth_session;
 pub mod cost;

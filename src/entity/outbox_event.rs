@@ -1,24 +1,26 @@
-//! Table `outbox_events`: one row for every version of a session that subscribers may see.
+//! Table `outbox_events`: one row for every version of a session or an aggregation run that subscribers may see.
 
 use sea_orm::entity::prelude::*;
 
-use crate::entity::session::Status;
-
-/// A version of a session.
+/// A version of something.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "outbox_events")]
 pub struct Model {
-    /// Order of insertion; within one session also the order of commit.
+    /// Order of insertion; within one thing also the order of commit.
     #[sea_orm(primary_key)]
     pub seq: i64,
-    /// Which session.
-    pub session_id: Uuid,
+    /// Which session, if it is about one.
+    pub session_id: Option<Uuid>,
     /// Whose session.
-    pub patient_id: Uuid,
+    pub patient_id: Option<Uuid>,
+    /// Which aggregation run, if it is about one.
+    pub aggregation_run_id: Option<Uuid>,
+    /// Whose figures the run is about; everybody's if `None`.
+    pub therapist_id: Option<Uuid>,
     /// Which version.
     pub version: i64,
     /// Status at that version.
-    pub status: Option<Status>,
+    pub status: Option<String>,
     /// Progress at that version.
     pub progress: i32,
     /// Creation.

@@ -1,9 +1,10 @@
 //! Table `users`: people who log in.
 
 use async_graphql::Enum;
+use chrono_tz::Tz;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Query, SelectStatement};
-use sea_orm::{Condition, Select};
+use sea_orm::{Condition, QuerySelect, Select};
 
 use super::{auth_session, patient};
 use crate::actor::Actor;
@@ -67,6 +68,16 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// The time zone of a user; that of nobody is UTC.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn zone(db: &impl ConnectionTrait, id: Uuid) -> Result<Tz, DbErr> {
+    let zone: Option<String> =
+        Entity::find_by_id(id).select_only().column(Column::Timezone).into_tuple().one(db).await?;
+    Ok(zone.and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC))
+}
 
 /// The users the actor may know of: oneself; a patient's therapist; the users behind a therapist's patients; for admins
 /// everybody.

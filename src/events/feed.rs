@@ -1,8 +1,8 @@
-//! Delivers outbox rows to the streams that asked for their session or their patient.
+//! Delivers outbox rows to the streams that asked for what they are about.
 //!
 //! One reader a process. Sequence numbers are given out before transactions commit, so rows may become visible
 //! out of order; the reader therefore remembers, by transaction id, up to where nothing can still appear
-//! (`pg_snapshot_xmin`), reads everything from there on again, and skips what it has already delivered. Versions of one session are serialised by
+//! (`pg_snapshot_xmin`), reads everything from there on again, and skips what it has already delivered. Versions of one thing are serialised by
 //! its row lock: whoever sees version 6 sees version 5 too, so order by sequence is order by version.
 
 use std::collections::{HashMap, HashSet};
@@ -17,9 +17,8 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Event, WakeUps};
-use crate::entity::outbox_event;
-use crate::entity::session::Status;
+use super::{ALL_RUNS, EVERYBODY, Event, WakeUps};
+use crate::entity::outbox_event::{self, Column};
 
 /// Events a slow stream may fall behind before it has to catch up from the outbox.
 const BUFFER: usize = 64;
@@ -52,7 +51,8 @@ impl Feed {
         Ok(feed)
     }
 
-    /// Joins the feed of a session or of a patient. Join first, then read the current state: then nothing is missed.
+    /// Joins the feed of a session, of a patient's sessions, of an aggregation run, of a therapist's runs, of [`EVERYBODY`]'s or
+    /// of [`ALL_RUNS`]. Join first, then read the current state: then nothing is missed.
     #[must_use]
     pub fn join(&self, subject: Uuid) -> Subscription {
         let receiver =
@@ -74,9 +74,9 @@ impl Feed {
     fn deliver(&self, events: &[Event]) {
         let mut routes = self.routes();
         for event in events {
-            for subject in [event.session_id, event.patient_id] {
+            for subject in event.subject.routes() {
                 if let Some(route) = routes.get(&subject)
-                    && route.send(*event).is_err()
+                    && route.send(event.clone()).is_err()
                 {
                     routes.remove(&subject);
                 }
@@ -102,12 +102,8 @@ struct Window {
 #[derive(Debug, FromQueryResult)]
 struct Row {
     txid: i64,
-    seq: i64,
-    session_id: Uuid,
-    patient_id: Uuid,
-    version: i64,
-    status: Option<Status>,
-    progress: i32,
+    #[sea_orm(nested)]
+    event: outbox_event::Model,
 }
 
 impl Window {
@@ -115,17 +111,11 @@ impl Window {
     async fn next(&mut self, db: &DatabaseConnection) -> Result<Vec<Event>, DbErr> {
         let horizon = horizon(db).await?;
         let rows = rows_since(db, self.from).await?;
-        let fresh = rows.iter().filter(|row| !self.seen.contains(&row.seq)).map(Event::from).collect();
-        self.seen = rows.iter().filter(|row| row.txid >= horizon).map(|row| row.seq).collect();
-        self.from = horizon;
-        Ok(fresh)
-    }
-}
-
-impl From<&Row> for Event {
-    fn from(row: &Row) -> Self {
-        let &Row { seq, session_id, patient_id, version, status, progress, .. } = row;
-        Self { seq, session_id, patient_id, version, status, progress }
+        let seen = rows.iter().filter(|row| row.txid >= horizon).map(|row| row.event.seq).collect();
+        let fresh = rows.into_iter().filter(|row| !self.seen.contains(&row.event.seq));
+        let fresh = fresh.map(|row| row.event.try_into()).collect();
+        (self.seen, self.from) = (seen, horizon);
+        fresh
     }
 }
 
@@ -137,7 +127,9 @@ async fn horizon(db: &impl ConnectionTrait) -> Result<i64, DbErr> {
 }
 
 async fn rows_since(db: &impl ConnectionTrait, txid: i64) -> Result<Vec<Row>, DbErr> {
-    let query = "SELECT txid::text::bigint AS txid, seq, session_id, patient_id, version, status, progress
+    let query =
+        "SELECT txid::text::bigint AS txid, seq, session_id, patient_id, aggregation_run_id, therapist_id,
+               version, status, progress, created_at
         FROM outbox_events WHERE txid >= $1::text::xid8 ORDER BY seq";
     let values = [txid.to_string().into()];
     Row::find_by_statement(Statement::from_sql_and_values(DatabaseBackend::Postgres, query, values))
@@ -145,12 +137,12 @@ async fn rows_since(db: &impl ConnectionTrait, txid: i64) -> Result<Vec<Row>, Db
         .await
 }
 
-/// A stream of the versions of one session, or of all sessions of one patient.
+/// A stream of the versions of one thing, or of all that belongs to somebody.
 #[derive(Debug)]
 pub struct Subscription {
     receiver: broadcast::Receiver<Event>,
     subject: Uuid,
-    /// The newest version of each session that was passed on.
+    /// The newest version of each thing that was passed on.
     versions: HashMap<Uuid, i64>,
     /// Events read from the outbox after falling behind, newest first.
     backlog: Vec<Event>,
@@ -159,8 +151,8 @@ pub struct Subscription {
 
 impl Subscription {
     /// Says that the subscriber has seen this version: it and older ones are not passed on.
-    pub fn seen(&mut self, session_id: Uuid, version: i64) {
-        self.versions.insert(session_id, version);
+    pub fn seen(&mut self, id: Uuid, version: i64) {
+        self.versions.insert(id, version);
     }
 
     /// The next version, in order, each once; `None` when the server stops.
@@ -180,8 +172,8 @@ impl Subscription {
                     }
                 },
             };
-            if self.versions.get(&event.session_id).is_none_or(|seen| event.version > *seen) {
-                self.seen(event.session_id, event.version);
+            if self.versions.get(&event.subject.id()).is_none_or(|seen| event.version > *seen) {
+                self.seen(event.subject.id(), event.version);
                 return Ok(Some(event));
             }
         }
@@ -190,15 +182,17 @@ impl Subscription {
     async fn catch_up(&mut self) -> Result<(), DbErr> {
         // What the channel still holds is in the outbox, too.
         self.receiver = self.receiver.resubscribe();
-        let mine = Condition::any()
-            .add(outbox_event::Column::SessionId.eq(self.subject))
-            .add(outbox_event::Column::PatientId.eq(self.subject));
-        let rows = outbox_event::Entity::find()
-            .filter(mine)
-            .order_by_desc(outbox_event::Column::Seq)
-            .all(&self.db)
-            .await?;
-        self.backlog = rows.into_iter().map(Event::from).collect();
+        let mine = match self.subject {
+            ALL_RUNS => Condition::all().add(Column::AggregationRunId.is_not_null()),
+            EVERYBODY => Condition::all()
+                .add(Column::AggregationRunId.is_not_null())
+                .add(Column::TherapistId.is_null()),
+            id => [Column::SessionId, Column::PatientId, Column::AggregationRunId, Column::TherapistId]
+                .into_iter()
+                .fold(Condition::any(), |any, column| any.add(column.eq(id))),
+        };
+        let rows = outbox_event::Entity::find().filter(mine).order_by_desc(Column::Seq).all(&self.db).await?;
+        self.backlog = rows.into_iter().map(Event::try_from).collect::<Result<_, _>>()?;
         Ok(())
     }
 }

@@ -1,15 +1,15 @@
-//! News about sessions: written as outbox rows in the transaction of the change, delivered to subscribers of
-//! every process in order and without gaps. NOTIFY is a hint that there is news; the rows are the truth.
+//! News about sessions and aggregation runs: written as outbox rows in the transaction of the change, delivered to
+//! subscribers of every process in order and without gaps. NOTIFY is a hint that there is news; the rows are the truth.
 
 mod feed;
 mod notifier;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
+use sea_orm::{ActiveEnum, ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
 use uuid::Uuid;
 
-use crate::entity::outbox_event;
-use crate::entity::session::{self, Status};
+use crate::entity::outbox_event::{self, ActiveModel};
+use crate::entity::{aggregation_run, session};
 
 pub use feed::{Feed, Subscription};
 pub use notifier::{Notifier, WakeUps};
@@ -17,27 +17,86 @@ pub use notifier::{Notifier, WakeUps};
 /// The channel of jobs and events (see [`Notifier`]).
 pub const CHANNEL: &str = "therapybridge";
 
-/// A version of a session, as subscribers hear of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Joining this gives the news of aggregation runs over everybody's figures.
+pub const EVERYBODY: Uuid = Uuid::nil();
+/// Joining this gives the news of every aggregation run.
+pub const ALL_RUNS: Uuid = Uuid::max();
+
+/// A version of something, as subscribers hear of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Order of insertion.
     pub seq: i64,
-    /// Which session.
-    pub session_id: Uuid,
-    /// Whose session.
-    pub patient_id: Uuid,
+    /// What it is about.
+    pub subject: Subject,
     /// Which version.
     pub version: i64,
-    /// Status at that version.
-    pub status: Option<Status>,
+    /// Status at that version, as it is stored.
+    pub status: Option<String>,
     /// Progress at that version.
     pub progress: i32,
 }
 
-impl From<outbox_event::Model> for Event {
-    fn from(row: outbox_event::Model) -> Self {
-        let outbox_event::Model { seq, session_id, patient_id, version, status, progress, .. } = row;
-        Self { seq, session_id, patient_id, version, status, progress }
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A session of a patient.
+    Session {
+        /// Which session.
+        id: Uuid,
+        /// Whose session.
+        patient_id: Uuid,
+    },
+    /// An aggregation run.
+    Aggregation {
+        /// Which run.
+        id: Uuid,
+        /// Whose figures; everybody's if `None`.
+        therapist_id: Option<Uuid>,
+    },
+}
+
+impl Subject {
+    /// The id of the thing itself.
+    #[must_use]
+    pub fn id(self) -> Uuid {
+        match self {
+            Self::Session { id, .. } | Self::Aggregation { id, .. } => id,
+        }
+    }
+
+    /// What can be joined to hear of it.
+    fn routes(self) -> impl Iterator<Item = Uuid> {
+        let routes = match self {
+            Self::Session { id, patient_id } => [Some(id), Some(patient_id), None],
+            Self::Aggregation { id, therapist_id } => {
+                [Some(id), Some(therapist_id.unwrap_or(EVERYBODY)), Some(ALL_RUNS)]
+            }
+        };
+        routes.into_iter().flatten()
+    }
+}
+
+impl Event {
+    /// The status as one of those the thing can have.
+    ///
+    /// # Errors
+    /// When it has no such status.
+    pub fn status<S: ActiveEnum<Value = String>>(&self) -> Result<Option<S>, DbErr> {
+        self.status.as_ref().map(S::try_from_value).transpose()
+    }
+}
+
+impl TryFrom<outbox_event::Model> for Event {
+    type Error = DbErr;
+
+    fn try_from(row: outbox_event::Model) -> Result<Self, DbErr> {
+        let subject = match (row.session_id, row.patient_id, row.aggregation_run_id) {
+            (Some(id), Some(patient_id), None) => Subject::Session { id, patient_id },
+            (None, None, Some(id)) => Subject::Aggregation { id, therapist_id: row.therapist_id },
+            _ => return Err(DbErr::Type(format!("event {} is about nothing", row.seq))),
+        };
+        Ok(Self { seq: row.seq, subject, version: row.version, status: row.status, progress: row.progress })
     }
 }
 
@@ -51,15 +110,39 @@ pub async fn record(
     session: &session::Model,
     at: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    let row = outbox_event::ActiveModel {
-        session_id: Set(session.id),
-        patient_id: Set(session.patient_id),
+    let row = ActiveModel {
+        session_id: Set(Some(session.id)),
+        patient_id: Set(Some(session.patient_id)),
         version: Set(session.version),
-        status: Set(session.status),
+        status: Set(session.status.map(|status| status.to_value())),
         progress: Set(session.progress),
         created_at: Set(at),
         ..Default::default()
     };
-    outbox_event::Entity::insert(row).exec_without_returning(db).await?;
-    Ok(())
+    insert(db, row).await
+}
+
+/// Writes down the present version of an aggregation run. The caller holds its row lock, or has just made it.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn record_run(
+    db: &impl ConnectionTrait,
+    run: &aggregation_run::Model,
+    at: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let row = ActiveModel {
+        aggregation_run_id: Set(Some(run.id)),
+        therapist_id: Set(run.therapist_id),
+        version: Set(run.version),
+        status: Set(Some(run.status.to_value())),
+        progress: Set(run.progress),
+        created_at: Set(at),
+        ..Default::default()
+    };
+    insert(db, row).await
+}
+
+async fn insert(db: &impl ConnectionTrait, row: ActiveModel) -> Result<(), DbErr> {
+    outbox_event::Entity::insert(row).exec_without_returning(db).await.map(drop)
 }

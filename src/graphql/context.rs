@@ -9,7 +9,7 @@ use super::loaders::Loaders;
 use super::trail::Reads;
 use crate::actor::{Actor, Origin};
 use crate::app::App;
-use crate::audit::Witness;
+use crate::audit::{self, Witness};
 use crate::entity::session;
 use crate::error::{Error, Result};
 
@@ -62,6 +62,8 @@ pub(super) trait ContextExt {
     fn loaders(&self) -> &Loaders;
     /// Says that clinical content was read: that is written into the audit trail before the answer leaves.
     fn witness_read(&self, action: &'static str, session: &session::Model) -> Result<()>;
+    /// The same of what is more than a session.
+    fn witness_view(&self, event: audit::Event) -> Result<()>;
 }
 
 impl ContextExt for Context<'_> {
@@ -82,13 +84,20 @@ impl ContextExt for Context<'_> {
     }
 
     fn witness_read(&self, action: &'static str, session: &session::Model) -> Result<()> {
-        // Without somebody who writes it down nothing is read.
-        let reads = self.data_opt::<Arc<Reads>>();
-        reads
-            .ok_or_else(|| Error::Internal(anyhow::anyhow!("the schema has no trail")))?
-            .add(action, session);
+        reads(self)?.add(action, session);
         Ok(())
     }
+
+    fn witness_view(&self, event: audit::Event) -> Result<()> {
+        reads(self)?.add_view(event);
+        Ok(())
+    }
+}
+
+/// Without somebody who writes it down nothing is read.
+fn reads<'a>(ctx: &Context<'a>) -> Result<&'a Reads> {
+    let reads = ctx.data_opt::<Arc<Reads>>();
+    Ok(reads.ok_or_else(|| Error::Internal(anyhow::anyhow!("the schema has no trail")))?)
 }
 
 /// Who asks, for streams that outlive their context.

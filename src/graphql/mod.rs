@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod analytics;
 mod audit;
 mod auth;
 mod connection;
@@ -31,9 +32,7 @@ mod transcript;
 pub mod upload;
 mod user;
 
-use async_graphql::{MergedObject, Schema};
-
-pub use subscription::Subscription;
+use async_graphql::{MergedObject, MergedSubscription, Schema};
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
@@ -46,6 +45,7 @@ pub struct Query(
     audit::AuditQuery,
     queue::QueueQuery,
     cost::CostQuery,
+    analytics::AnalyticsQuery,
 );
 
 /// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.
@@ -62,13 +62,17 @@ pub struct Mutation(
     release::ReleaseMutation,
 );
 
+/// What can be watched. Streams come over WebSocket (`graphql-transport-ws`) and SSE.
+#[derive(MergedSubscription, Default)]
+pub struct Subscription(subscription::SessionSubscription, analytics::AnalyticsSubscription);
+
 /// The schema with its three roots.
 pub type ApiSchema = Schema<Query, Mutation, Subscription>;
 
 /// Builds the schema; what a request needs (app, asker) comes with the request.
 #[must_use]
 pub fn schema(introspection: bool) -> ApiSchema {
-    let builder = Schema::build(Query::default(), Mutation::default(), Subscription)
+    let builder = Schema::build(Query::default(), Mutation::default(), Subscription::default())
         .limit_recursive_depth(64)
         .extension(trail::Trail);
     if introspection { builder.finish() } else { builder.disable_introspection().finish() }

@@ -29,8 +29,9 @@ pub(super) struct Session(pub(super) Model);
 
 impl Session {
     /// The session as of an event: with the event's own status, version and progress.
-    pub(super) fn at(row: Model, event: Event) -> Self {
-        Self(Model { status: event.status, version: event.version, progress: event.progress, ..row })
+    pub(super) fn at(row: Model, event: &Event) -> ApiResult<Self> {
+        let status = event.status()?;
+        Ok(Self(Model { status, version: event.version, progress: event.progress, ..row }))
     }
 }
 

@@ -3,7 +3,7 @@
 //! A stream first joins the feed, then reads and sends the current state: nothing is missed in between. Every event
 //! is authorised anew, and sent with its own status, version and progress; other fields are read fresh.
 
-use async_graphql::{Context, Description, ID};
+use async_graphql::{Context, ID, Subscription};
 use async_stream::try_stream;
 use futures::Stream;
 use uuid::Uuid;
@@ -19,12 +19,12 @@ use crate::error::Error;
 /// Utterances that are read at a time.
 const BATCH: u64 = 100;
 
-/// What can be watched. Streams come over WebSocket (`graphql-transport-ws`) and SSE.
-#[derive(Description)]
-pub struct Subscription;
+/// What of sessions can be watched.
+#[derive(Default)]
+pub(super) struct SessionSubscription;
 
-#[async_graphql::Subscription(use_type_description)]
-impl Subscription {
+#[Subscription]
+impl SessionSubscription {
     /// One session: first as it is, then at every change of status, each once and in order; progress comes in between.
     /// Ends after PROCESSED or FAILED. For the session's therapist and patient, and admins.
     async fn session_updated(
@@ -44,8 +44,8 @@ impl Subscription {
             while running {
                 let Some(event) = news.next().await? else { return };
                 let row = session(&asker, id).await?;
-                running = !ended(event.status);
-                yield Session::at(row, event);
+                running = !ended(event.status()?);
+                yield Session::at(row, &event)?;
             }
         })
     }
@@ -71,8 +71,8 @@ impl Subscription {
                 yield Session(session);
             }
             while let Some(event) = news.next().await? {
-                let row = session(&asker, event.session_id).await?;
-                yield Session::at(row, event);
+                let row = session(&asker, event.subject.id()).await?;
+                yield Session::at(row, &event)?;
             }
         })
     }

@@ -40,19 +40,31 @@ pub(super) fn note_missing() {
     let _ = MISSING.try_with(|missing| missing.set(true));
 }
 
-/// What was read in one execution: the sessions, by patient and kind.
+/// What was read in one execution: of sessions, by patient and kind; and what is more than a session.
 #[derive(Default)]
-pub(super) struct Reads(Mutex<BTreeMap<(Uuid, &'static str), BTreeSet<Uuid>>>);
+pub(super) struct Reads {
+    sessions: Mutex<BTreeMap<(Uuid, &'static str), BTreeSet<Uuid>>>,
+    views: Mutex<Vec<audit::Event>>,
+}
 
 impl Reads {
     pub(super) fn add(&self, action: &'static str, session: &session::Model) {
-        let mut reads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reads = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         reads.entry((session.patient_id, action)).or_default().insert(session.id);
+    }
+
+    /// Once, however often it is asked for under other names.
+    pub(super) fn add_view(&self, event: audit::Event) {
+        let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
+        if !views.contains(&event) {
+            views.push(event);
+        }
     }
 
     /// One event a patient and kind; about the session where it was only one.
     fn take(&self) -> Vec<audit::Event> {
-        let reads = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let reads = std::mem::take(&mut *self.sessions.lock().unwrap_or_else(PoisonError::into_inner));
+        let views = std::mem::take(&mut *self.views.lock().unwrap_or_else(PoisonError::into_inner));
         let event = |((patient_id, action), sessions): ((Uuid, &'static str), BTreeSet<Uuid>)| {
             let (subject_type, subject_id) = match sessions.first() {
                 Some(only) if sessions.len() == 1 => ("session", *only),
@@ -66,7 +78,7 @@ impl Reads {
                 ..Default::default()
             }
         };
-        reads.into_iter().map(event).collect()
+        reads.into_iter().map(event).chain(views).collect()
     }
 }
 

@@ -8,7 +8,13 @@ use uuid::Uuid;
 use super::Job;
 
 /// Every kind of job there is.
-pub const KINDS: [&str; 3] = [TranscribeSession::KIND, ExtractNotes::KIND, PurgeExpired::KIND];
+pub const KINDS: [&str; 5] = [
+    TranscribeSession::KIND,
+    ExtractNotes::KIND,
+    RefreshAnalytics::KIND,
+    Aggregate::KIND,
+    PurgeExpired::KIND,
+];
 
 /// Recognise the speech of a session's recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +53,40 @@ impl Job for ExtractNotes {
 
     fn key(&self) -> String {
         format!("{}:{}", self.session_id, self.generation)
+    }
+}
+
+/// Work out the figures that a change concerns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshAnalytics {
+    /// The aggregation run that says which.
+    pub run_id: Uuid,
+}
+
+impl Job for RefreshAnalytics {
+    const KIND: &'static str = "refresh_analytics";
+    const MAX_ATTEMPTS: i32 = 5;
+    const TIMEOUT: Duration = Duration::from_secs(600);
+
+    fn key(&self) -> String {
+        self.run_id.to_string()
+    }
+}
+
+/// Work out the figures of many days, of one therapist or of everybody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aggregate {
+    /// The aggregation run that says which.
+    pub run_id: Uuid,
+}
+
+impl Job for Aggregate {
+    const KIND: &'static str = "aggregate";
+    const MAX_ATTEMPTS: i32 = 5;
+    const TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+
+    fn key(&self) -> String {
+        self.run_id.to_string()
     }
 }
 

@@ -76,6 +76,18 @@ impl Lease {
         txn.query_one_raw(statement).await?.map(drop).ok_or(Error::MovedOn)
     }
 
+    /// Whether the job is ours at this moment: asked right before something is paid for. A process that was stopped and wakes
+    /// up asks, before it knows how long it slept.
+    ///
+    /// # Errors
+    /// [`Error::MovedOn`] when it was ended, or went to somebody else.
+    pub async fn check(&self, db: &impl ConnectionTrait) -> Result<()> {
+        let query = "SELECT 1 FROM apalis.jobs WHERE id = $1 AND lock_by = $2 AND attempts = $3 AND status = 'Running'";
+        let values = [self.id.clone().into(), self.lock_by.clone().into(), self.attempts.into()];
+        let statement = Statement::from_sql_and_values(DatabaseBackend::Postgres, query, values);
+        db.query_one_raw(statement).await?.map(drop).ok_or(Error::MovedOn)
+    }
+
     /// Puts down what became of the job; does nothing, and says so, when it is no longer ours.
     ///
     /// # Errors

@@ -64,22 +64,29 @@ pub async fn recognised(
     Ok(spans.into_iter().map(|(start, end)| start..end).collect())
 }
 
-/// Stores a piece with what it cost, and adds to the transcript what it settles. Says how much is recognised, in milliseconds over all
-/// tracks.
+/// What is recognised of a recording so far.
+pub(super) struct SoFar {
+    /// How much, in milliseconds over all tracks.
+    pub(super) recognised_ms: i64,
+    /// All that no further piece will change.
+    pub(super) settled: Vec<Utterance>,
+}
+
+/// Stores a piece with what it cost, and adds to the transcript what it settles.
 pub(super) async fn keep(
     txn: &DatabaseTransaction,
     session: &Model,
     piece: RecognisedPiece,
     now: DateTime<Utc>,
-) -> Result<i64> {
+) -> Result<SoFar> {
     if piece.provider.name != SILENCE {
         let usage = Usage { audio_ms: Some(piece.audio_ms), ..Usage::default() };
         costs::record(txn, session, Spent::now(Work::Speech, &piece.provider, usage), now).await?;
     }
     transcript_piece::Entity::insert(row(session.id, piece, now)?).exec_without_returning(txn).await?;
     let pieces = of_session(session.id).all(txn).await?;
-    grow(txn, session, &pieces, now).await?;
-    Ok(pieces.iter().map(|piece| piece.end_ms - piece.start_ms).sum())
+    let settled = grow(txn, session, &pieces, now).await?;
+    Ok(SoFar { recognised_ms: pieces.iter().map(|piece| piece.end_ms - piece.start_ms).sum(), settled })
 }
 
 /// A complete transcript, ready to be written down.
@@ -262,17 +269,18 @@ fn row(
     })
 }
 
-/// Adds to the transcript what these pieces settle.
+/// Adds to the transcript what these pieces settle. Gives all that is settled.
 async fn grow(
     txn: &DatabaseTransaction,
     session: &Model,
     pieces: &[transcript_piece::Model],
     now: DateTime<Utc>,
-) -> Result<()> {
+) -> Result<Vec<Utterance>> {
     let pieces = pieces.iter().map(heard).collect::<Result<Vec<_>>>()?;
     let settled = transcript::merge(&pieces, session.audio_tracks, false);
-    let new = (0_i32..).zip(settled).skip(stored(txn, session.id).await?);
-    insert(txn, new.map(|(index, utterance)| segment(session, index, utterance, now))).await
+    let new = (0_i32..).zip(&settled).skip(stored(txn, session.id).await?);
+    insert(txn, new.map(|(index, utterance)| segment(session, index, utterance.clone(), now))).await?;
+    Ok(settled)
 }
 
 /// How many segments are stored.

@@ -1,6 +1,7 @@
 //! The only writer of a session's status. Every step is one transaction: status, version, what was made, audit
 //! row, next job and event; afterwards one hint goes out that there is news.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sea_orm::sea_query::Expr;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use crate::actor::{Actor, Origin};
 use crate::ai::{Provider, Usage};
+use crate::analytics::runs::{Change, request_refresh};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
 use crate::costs::{self, Costs, Spent, Work as Paid};
@@ -23,9 +25,10 @@ use crate::failpoint;
 use crate::idempotency::{self, Asked, Claim};
 use crate::queue::jobs::{ExtractNotes, TranscribeSession};
 use crate::queue::{self, Lease};
+use crate::transcript::Utterance;
 
 use super::answers;
-use super::pieces::{self, Finished, RecognisedPiece};
+use super::pieces::{self, Finished, RecognisedPiece, SoFar};
 
 /// Moves sessions from stage to stage.
 #[derive(Clone)]
@@ -94,7 +97,9 @@ impl Pipeline {
     /// # Errors
     /// When the database does not take it.
     pub async fn start(&self, txn: &DatabaseTransaction, session: &Model) -> Result<(), DbErr> {
-        events::record(txn, session, self.clock.now()).await?;
+        let now = self.clock.now();
+        events::record(txn, session, now).await?;
+        request_refresh(txn, change_of(session), now).await?;
         queue::enqueue(txn, &TranscribeSession { session_id: session.id, generation: session.generation })
             .await
     }
@@ -146,17 +151,18 @@ impl Pipeline {
         self.commit(txn).await
     }
 
-    /// Keeps a recognised piece, and adds to the transcript what it settles.
+    /// Keeps a recognised piece, and adds to the transcript what it settles. Gives all that is settled.
     ///
     /// # Errors
     /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
-    pub async fn keep_piece(&self, work: Work<'_>, piece: RecognisedPiece) -> Result<()> {
+    pub async fn keep_piece(&self, work: Work<'_>, piece: RecognisedPiece) -> Result<Vec<Utterance>> {
         let txn = self.db.begin().await?;
         let session = self.locked(&txn, work, &[Status::Transcribing]).await?;
-        let recognised_ms = pieces::keep(&txn, &session, piece, self.clock.now()).await?;
+        let SoFar { recognised_ms, settled } = pieces::keep(&txn, &session, piece, self.clock.now()).await?;
         let percent = session.percent_recognised(recognised_ms);
         self.write(&txn, session, |session| session.progress = session.progress.max(percent)).await?;
-        self.commit(txn).await
+        self.commit(txn).await?;
+        Ok(settled)
     }
 
     /// TRANSCRIBING → TRANSCRIBED: the transcript is complete; `voices` says whose voice each utterance is, as far as that was
@@ -185,18 +191,20 @@ impl Pipeline {
         self.commit(txn).await
     }
 
-    /// Keeps an answer on the way to notes; an older one to the same request no longer counts.
+    /// Keeps an answer on the way to notes, with what it cost, whether it leads to notes or not; an older one to the same request
+    /// no longer counts.
     ///
     /// # Errors
     /// Only faults; a lost lease is one.
     pub async fn keep_answer(
         &self,
         work: Work<'_>,
-        answer: extraction_part::ActiveModel,
+        (answer, spent): (extraction_part::ActiveModel, Spent),
         percent: i32,
     ) -> Result<()> {
         let txn = self.db.begin().await?;
         let session = self.locked(&txn, work, &[Status::ExtractingNotes]).await?;
+        costs::record(&txn, &session, spent, self.clock.now()).await?;
         answers::void(&txn, session.id, answer.request_sha256.as_ref()).await?;
         extraction_part::Entity::insert(answer).exec_without_returning(&txn).await?;
         if session.progress < percent {
@@ -229,7 +237,10 @@ impl Pipeline {
             NotesRun::Made(run) => {
                 answers::delete(&txn, session.id).await?;
                 let run = extraction_run::Entity::insert(*run).exec_with_returning(&txn).await?;
-                costs::record(&txn, &session, spent_on(&run), self.clock.now()).await?;
+                if run.kind == extraction_run::Kind::Extractive {
+                    // Of no answers: rules, who charge nothing.
+                    costs::record(&txn, &session, spent_on(&run), self.clock.now()).await?;
+                }
                 run.id
             }
             NotesRun::Known(id) => id,
@@ -241,6 +252,7 @@ impl Pipeline {
                 session.extraction_run_id = Some(run_id);
             })
             .await?;
+        request_refresh(&txn, change_of(&session), self.clock.now()).await?;
         self.witness_work(&txn, work, &session, "session.processed").await?;
         self.commit(txn).await
     }
@@ -502,6 +514,12 @@ fn spent_on(run: &extraction_run::Model) -> Spent {
     let usage =
         Usage { prompt_tokens: run.prompt_tokens, completion_tokens: run.completion_tokens, audio_ms: None };
     Spent::of(Paid::Notes, (&run.provider, &run.model), usage, run.cost_usd)
+}
+
+/// The day of a session, for analytics.
+fn change_of(session: &Model) -> Change {
+    let Model { patient_id, therapist_id, session_date, .. } = *session;
+    Change { patient_id, therapist_id, days: BTreeSet::from([session_date]) }
 }
 
 /// The run that notes come from.

@@ -2,6 +2,7 @@
 
 mod answers;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use self::answers::Stored;
 use super::{Handler, JobError};
 use crate::ai::{ExtractorKind, Provider};
 use crate::app::App;
+use crate::costs::Work as Paid;
 use crate::entity::extraction_run::{self, Kind};
 use crate::entity::session::Model;
 use crate::entity::{patient, user};
@@ -71,13 +73,22 @@ impl ExtractNotes {
     ) -> Result<extraction_run::ActiveModel, JobError> {
         let hash = notes::transcript_hash(transcript);
         let extractor = app.extractor_for(session.therapist_id).await?;
+        let charges = app.providers.charges(Paid::Notes)
+            && std::ptr::addr_eq(Arc::as_ptr(&extractor), Arc::as_ptr(&app.extractor));
         let since = if self.force { self.generation } else { 0 };
         let reading = Reading {
             extractor: extractor.as_ref(),
             transcript,
             screen: &screen_of(session, transcript)?,
             redaction: &redaction_for(app, session).await?,
-            answers: &Stored { app, work, transcript_sha256: &hash, since },
+            answers: &Stored {
+                app,
+                work,
+                therapist_id: session.therapist_id,
+                charges,
+                transcript_sha256: &hash,
+                since,
+            },
         };
         let started = Instant::now();
         let extracted = notes::extract(reading).await?;

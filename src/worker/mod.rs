@@ -1,8 +1,10 @@
 //! How jobs are done: apalis workers, one for each kind of job, over our own leases (`queue::lease`).
 
+mod aggregate;
 mod extract_notes;
 mod keeper;
 mod purge_expired;
+mod refresh_analytics;
 mod schedule;
 mod sweep;
 mod transcribe_session;
@@ -27,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::notes;
 use crate::queue::Job;
-use crate::queue::jobs::{ExtractNotes, PurgeExpired, TranscribeSession};
+use crate::queue::jobs::{Aggregate, ExtractNotes, PurgeExpired, RefreshAnalytics, TranscribeSession};
 use crate::queue::lease::{self, Lease, Outcome};
 
 /// Workers look for due jobs this often even when no hint comes.
@@ -112,27 +114,46 @@ impl From<notes::Failure> for JobError {
 /// # Errors
 /// When the worker cannot register.
 pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
+    let sweeping = tokio::spawn(sweep::run(app.clone()));
+    let worked = at_desk(app.clone(), |desk| {
+        vec![
+            work::<TranscribeSession>(desk.clone()),
+            work::<ExtractNotes>(desk.clone()),
+            work::<RefreshAnalytics>(desk.clone()),
+            work::<Aggregate>(desk.clone()),
+            work::<PurgeExpired>(desk),
+            schedule::run(app),
+        ]
+    });
+    let worked = worked.await;
+    sweeping.abort();
+    worked
+}
+
+/// Works on aggregation runs only, until the app stops: for the command line.
+///
+/// # Errors
+/// When the worker cannot register.
+pub async fn aggregate(app: Arc<App>) -> anyhow::Result<()> {
+    at_desk(app, |desk| vec![work::<Aggregate>(desk)]).await
+}
+
+/// Registers a worker, and signs it off when its work has ended.
+async fn at_desk(
+    app: Arc<App>,
+    work: impl FnOnce(Desk) -> Vec<BoxFuture<'static, Result<(), WorkerError>>>,
+) -> anyhow::Result<()> {
     let (name, held) = (worker_name(), Arc::<Held>::default());
     let registered = tokio::time::Instant::now();
     lease::register(app.pool(), &name).await?;
     let keeper = tokio::spawn(Keeper::new(app.clone(), held.clone(), name.clone(), registered).run());
-    let sweeping = tokio::spawn(sweep::run(app.clone()));
     tracing::info!(worker = name, "worker started");
     let desk = Desk { app: app.clone(), name: name.clone(), held };
-    let (transcribe, extract, purge, cron) = tokio::join!(
-        work::<TranscribeSession>(desk.clone()),
-        work::<ExtractNotes>(desk.clone()),
-        work::<PurgeExpired>(desk),
-        schedule::run(app.clone()),
-    );
+    let ended = futures::future::join_all(work(desk)).await;
     keeper.abort();
-    sweeping.abort();
     lease::sign_off(app.pool(), &name).await?;
     tracing::info!(worker = name, "worker stopped");
-    for ended in [transcribe, extract, purge, cron] {
-        ended.map_err(|error| anyhow::anyhow!("a worker ended: {error}"))?;
-    }
-    Ok(())
+    ended.into_iter().try_for_each(|ended| ended.map_err(|error| anyhow::anyhow!("a worker ended: {error}")))
 }
 
 /// Does every job that is due, one after the other, and those that follow from them: for tests and scripts.
@@ -147,6 +168,8 @@ pub async fn run_until_idle(app: &App) -> Result<usize> {
     loop {
         let done = drain::<TranscribeSession>(app, &name).await?
             + drain::<ExtractNotes>(app, &name).await?
+            + drain::<RefreshAnalytics>(app, &name).await?
+            + drain::<Aggregate>(app, &name).await?
             + drain::<PurgeExpired>(app, &name).await?;
         attempts += done;
         if done == 0 {

@@ -13,8 +13,15 @@ use crate::queue::jobs::PurgeExpired;
 const BATCH: usize = 1000;
 
 /// What is removed, and when: table, primary key, condition.
-const RETENTION: [(&str, &str, &str); 7] = [
+const RETENTION: [(&str, &str, &str); 8] = [
     ("outbox_events", "seq", "created_at < now() - interval '7 days'"),
+    // After the events that tell of them: these point at their run.
+    (
+        "aggregation_runs",
+        "id",
+        "created_at < now() - CASE kind WHEN 'REFRESH' THEN interval '8 days' ELSE interval '90 days' END
+            AND status IN ('COMPLETED', 'FAILED')",
+    ),
     ("idempotency_keys", "(user_id, key)", "created_at < now() - interval '24 hours'"),
     ("rate_limits", "key", "expires_at < now()"),
     ("auth_sessions", "id", "expires_at < now() - interval '30 days'"),

@@ -1,36 +1,104 @@
-//! What is asked for by the clock. Every process asks; the job's key makes it one job a due time.
+//! What is asked for by the clock. Every process asks; the due time makes it one job, however many ask.
 
 use std::str::FromStr;
 use std::sync::Arc;
 
 use apalis::prelude::{BoxDynError, WorkerBuilder, WorkerError};
-use apalis_cron::{CronScheduler, Tick};
-use cron::Schedule;
+use apalis_cron::{CronScheduler, Schedule, Tick};
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::analytics::timetable::{Scheduled, Timetable};
 use crate::app::App;
+use crate::clock::Clock;
+use crate::error::Result;
 use crate::queue;
 use crate::queue::jobs::PurgeExpired;
 
 /// At minute 7 of every hour.
 const PURGE: &str = "0 7 * * * *";
 
+/// Asks for what is due until the app stops.
 pub(super) fn run(app: Arc<App>) -> BoxFuture<'static, Result<(), WorkerError>> {
-    let schedule = Schedule::from_str(PURGE).expect("the expression is a constant");
-    let stop = app.stop.clone();
-    let ask = move |tick: Tick<chrono::Utc>| {
+    let analytics = app.config.analytics.scheduled;
+    let aggregate = {
         let app = app.clone();
-        async move {
-            let due = i64::try_from(tick.get_timestamp())?;
-            queue::enqueue(&app.db, &PurgeExpired { due }).await?;
-            app.pipeline.committed();
-            Ok::<_, BoxDynError>(())
+        move |run| -> BoxFuture<'static, Result<(), WorkerError>> {
+            if analytics { aggregation(app.clone(), run) } else { futures::future::ok(()).boxed() }
         }
     };
-    WorkerBuilder::new("schedule")
+    let (daily, weekly) = (aggregate(Scheduled::Daily), aggregate(Scheduled::Weekly));
+    async move { tokio::try_join!(purge(app), daily, weekly).map(drop) }.boxed()
+}
+
+fn purge(app: Arc<App>) -> BoxFuture<'static, Result<(), WorkerError>> {
+    let schedule = cron::Schedule::from_str(PURGE).expect("the expression is a constant");
+    at_every_tick(app, "schedule", schedule, |app, due| {
+        async move {
+            queue::enqueue(&app.db, &PurgeExpired { due: due.timestamp() }).await?;
+            app.pipeline.committed();
+            Ok(())
+        }
+        .boxed()
+    })
+}
+
+fn aggregation(app: Arc<App>, run: Scheduled) -> BoxFuture<'static, Result<(), WorkerError>> {
+    let name = match run {
+        Scheduled::Daily => "schedule/daily",
+        Scheduled::Weekly => "schedule/weekly",
+    };
+    let due = Due { timetable: app.timetable, run, clock: app.clock.clone() };
+    let ticks = at_every_tick(app.clone(), name, due, move |app, due| {
+        async move { app.analytics.request_scheduled(run, due).await }.boxed()
+    });
+    async move {
+        // What was due while nobody was there to ask; if somebody was, this asks for the same run.
+        let last = app.timetable.last(run, app.clock.now());
+        if let Err(error) = app.analytics.request_scheduled(run, last).await {
+            tracing::warn!(?error, "a missed aggregation was not asked for; the next one repairs it");
+        }
+        tracing::info!(?run, next_run = %app.timetable.next(run, app.clock.now()), "aggregation scheduled");
+        ticks.await
+    }
+    .boxed()
+}
+
+/// When a scheduled run is due, as apalis asks for it.
+struct Due {
+    timetable: Timetable,
+    run: Scheduled,
+    clock: Arc<dyn Clock>,
+}
+
+impl<Tz> Schedule<Tz> for Due {
+    fn next_tick(&mut self, _: &Tz) -> Option<Tick<Tz>> {
+        let due = self.timetable.next(self.run, self.clock.now());
+        u64::try_from(due.timestamp()).ok().map(Tick::new)
+    }
+}
+
+type Asking = BoxFuture<'static, Result<()>>;
+
+fn at_every_tick<S: Schedule<Utc> + Send + Unpin + 'static>(
+    app: Arc<App>,
+    name: &'static str,
+    schedule: S,
+    ask: impl Fn(Arc<App>, DateTime<Utc>) -> Asking + Clone + Send + Sync + 'static,
+) -> BoxFuture<'static, Result<(), WorkerError>> {
+    let stop = app.stop.clone();
+    let handle = move |tick: Tick<Utc>| {
+        let (app, ask) = (app.clone(), ask.clone());
+        async move {
+            let due = i64::try_from(tick.get_timestamp())?;
+            let due = DateTime::from_timestamp(due, 0).ok_or("a due time out of range")?;
+            ask(app, due).await.map_err(BoxDynError::from)
+        }
+    };
+    WorkerBuilder::new(name)
         .backend(CronScheduler::new(schedule))
-        .build(ask)
+        .build(handle)
         .run_until(async move {
             stop.cancelled().await;
             Ok::<_, WorkerError>(())

@@ -1,5 +1,7 @@
 //! Recognises the speech of a recording, piece by piece and track by track. Each finished piece is stored at once, whatever
-//! its place: an attempt that follows a crash pays only for what is missing.
+//! its place: an attempt that follows a crash pays only for what is missing. Voices are told apart meanwhile (`listener`).
+
+mod listener;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -12,6 +14,7 @@ use futures::stream::{BoxStream, select_all};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use self::listener::Listener;
 use super::{Handler, JobError};
 use crate::ai::{self, AiError, Provider, SpokenSegment, Transcription};
 use crate::app::App;
@@ -45,9 +48,10 @@ impl Handler for TranscribeSession {
         let Some(session) = app.pipeline.begin_transcription(work).await? else { return Ok(()) };
         app.pipeline.reuse_pieces(work, &app.transcriber.providers()).await?;
         let recording = recording(app, &session).await?;
-        recognise(app, work, &session, &recording).await?;
+        let mut listener = Listener::start(&session, &recording);
+        recognise(app, work, (&session, &recording), &mut listener).await?;
         check_coverage(app, &session).await?;
-        let voices = voices(app, &session, recording).await?;
+        let voices = listener.finish(&pieces::utterances(&app.db, &session).await?).await;
         Ok(app.pipeline.finish_transcription(work, voices).await?)
     }
 
@@ -67,8 +71,8 @@ impl TranscribeSession {
 async fn recognise(
     app: &App,
     work: Work<'_>,
-    session: &Model,
-    recording: &Arc<Fetched>,
+    (session, recording): (&Model, &Arc<Fetched>),
+    listener: &mut Listener,
 ) -> Result<(), JobError> {
     let kept = kept(app, session).await?;
     let recogniser = Recogniser::new(app, work, session, &kept);
@@ -81,7 +85,7 @@ async fn recognise(
     while let Some(result) = results.next().await {
         match result {
             Ok(piece) => {
-                app.pipeline.keep_piece(work, piece).await?;
+                listener.hear(&app.pipeline.keep_piece(work, piece).await?);
             }
             Err(failure) => {
                 failed.store(true, Ordering::Relaxed);
@@ -120,30 +124,6 @@ async fn recording(app: &App, session: &Model) -> Result<Arc<Fetched>, JobError>
         other => other.into(),
     })?;
     Ok(Arc::new(recording))
-}
-
-/// Whose voice each utterance is, where neither provider nor channels tell, and two voices can be told apart. What fails
-/// here costs the labels, never the transcript.
-async fn voices(app: &App, session: &Model, recording: Arc<Fetched>) -> Result<Vec<Option<u8>>> {
-    let utterances = pieces::utterances(&app.db, session).await?;
-    if session.audio_tracks > 1 || utterances.iter().any(|utterance| utterance.speaker.is_some()) {
-        return Ok(Vec::new());
-    }
-    let spans: Vec<_> = utterances.iter().map(|utterance| (utterance.start_ms, utterance.end_ms)).collect();
-    let listen = move || {
-        audio::decode(recording.path(), Track::Mix).and_then(|sound| audio::voices::tell_apart(sound, &spans))
-    };
-    match tokio::task::spawn_blocking(listen).await {
-        Ok(Ok(speakers)) => Ok(speakers.voices),
-        Ok(Err(error)) => {
-            tracing::warn!(session = %session.id, %error, "voices were not told apart");
-            Ok(Vec::new())
-        }
-        Err(error) => {
-            tracing::error!(session = %session.id, %error, "voices were not told apart");
-            Ok(Vec::new())
-        }
-    }
 }
 
 /// The pieces of all tracks that are not recognised yet, each with its track.
@@ -241,6 +221,7 @@ impl<'a> Recogniser<'a> {
     async fn listen(&self, piece: &Piece) -> Result<Transcription, JobError> {
         let (sender, mut news) = mpsc::unbounded_channel();
         let transcriber = self.app.transcriber_for(self.session.therapist_id).await?;
+        self.work.lease.check(&self.app.db).await?;
         let recognition = transcriber.transcribe(piece.samples.clone(), sender);
         tokio::pin!(recognition);
         let length = piece.end_ms - piece.start_ms;

@@ -44,6 +44,8 @@ pub(crate) struct Seen {
 struct Parts {
     /// Where it is, once it has begun.
     path: Option<String>,
+    /// All of it was sent: its session is asked for, and the upload itself may be gone by then.
+    complete: bool,
 }
 
 /// A header of a good answer.
@@ -208,11 +210,12 @@ impl Client {
             parts.path = Some(header(create, "location").await?);
         }
         let path = parts.path.clone().unwrap_or_default();
-        loop {
+        while !parts.complete {
             let offset = header(tus(self.http.head(at(&path))), "upload-offset").await?;
             let offset: usize = offset.parse().map_err(|_| Refusal::Wrong(format!("offset {offset}")))?;
             if offset == audio.len() {
-                return Ok(path.rsplit('/').next().unwrap_or_default().to_owned());
+                parts.complete = true;
+                break;
             }
             let end = audio.len().min(offset + audio.len() / PARTS + 1);
             let append = tus(self.http.patch(at(&path)))
@@ -221,6 +224,7 @@ impl Client {
                 .body(audio[offset..end].to_vec());
             header(append, "upload-offset").await?;
         }
+        Ok(path.rsplit('/').next().unwrap_or_default().to_owned())
     }
 
     /// Follows one session to its good end, retrying it where it failed, over as many connections as it takes.

@@ -64,7 +64,12 @@ async fn pass(mut client: TcpStream, socket: PathBuf, mut way: watch::Receiver<W
     let Ok(mut server) = UnixStream::connect(socket).await else { return };
     let _ = client.set_nodelay(true);
     let (mut asked, mut answered) = (vec![0; 32 << 10], vec![0; 32 << 10]);
+    // No network loses bytes in the middle of a connection and goes on with it, however short the cut is that follows.
+    let mut lost = false;
     loop {
+        if lost && *way.borrow() != Way::Mute {
+            return;
+        }
         let passed = tokio::select! {
             read = client.read(&mut asked) => match read {
                 Ok(0) | Err(_) => return,
@@ -72,7 +77,10 @@ async fn pass(mut client: TcpStream, socket: PathBuf, mut way: watch::Receiver<W
             },
             read = server.read(&mut answered) => match read {
                 Ok(0) | Err(_) => return,
-                Ok(_) if *way.borrow() == Way::Mute => Ok(()),
+                Ok(_) if *way.borrow() == Way::Mute => {
+                    lost = true;
+                    Ok(())
+                }
                 Ok(bytes) => client.write_all(&answered[..bytes]).await,
             },
             changed = way.changed() => {

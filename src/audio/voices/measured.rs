@@ -149,7 +149,7 @@ fn nothing_is_said_of_one_voice_nor_of_three() {
 fn the_voices_of_a_shipped_recording_are_told_apart_from_its_sound() {
     let (truth, file) = (turns("session_risk"), data().join("audio/session_risk.mp3"));
     let spans: Vec<_> = truth.iter().map(|truth| truth.span).collect();
-    let found = tell_apart(sound(&file), &spans).unwrap();
+    let found = tell_apart(sound(&file), spans).unwrap();
     let score = Score::of(&truth, &found.voices);
     assert_eq!((score.all, score.right), (38, score.labelled));
     assert!(score.labelled >= 36, "{score:?}");

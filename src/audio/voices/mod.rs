@@ -85,30 +85,22 @@ impl Voices {
     }
 }
 
-/// Listens through a recording once, from its start: `spans` are its utterances, from and to in milliseconds,
-/// in any order. Holds no more of the sound than the utterances that are being heard, half a minute each at
-/// most.
+/// Listens through a recording once, from its start: `spans` are its utterances, from and to in milliseconds, by their
+/// start; they may still be on their way. Holds no more of the sound than the utterances that are being heard, half a minute
+/// each at most.
 ///
 /// # Errors
 /// The first that `chunks` gives.
 pub fn tell_apart<E>(
     chunks: impl Iterator<Item = Result<Vec<f32>, E>>,
-    spans: &[(i64, i64)],
+    spans: impl IntoIterator<Item = (i64, i64)>,
 ) -> Result<Speakers, E> {
-    let mut order: Vec<usize> = (0..spans.len()).collect();
-    order.sort_by_key(|utterance| spans[*utterance]);
     let mut tape = Tape { chunks, first: 0, held: Vec::new() };
     let mut voices = Voices::default();
-    for utterance in &order {
-        let (from, to) = spans[*utterance];
+    for (from, to) in spans {
         voices.add(tape.between(from, to.min(from + LONGEST_MS))?);
     }
-    let sorted = voices.decide();
-    let mut voices = vec![None; spans.len()];
-    for (utterance, voice) in order.into_iter().zip(sorted.voices) {
-        voices[utterance] = voice;
-    }
-    Ok(Speakers { voices, ..sorted })
+    Ok(voices.decide())
 }
 
 /// A recording passing by.
@@ -182,7 +174,7 @@ mod tests {
     #[test]
     fn an_error_of_the_recording_is_passed_on() {
         let chunks = vec![Ok(vec![0.0; 100]), Err("torn")];
-        assert_eq!(tell_apart(chunks.into_iter(), &[(0, 1000)]), Err("torn"));
+        assert_eq!(tell_apart(chunks.into_iter(), [(0, 1000)]), Err("torn"));
     }
 
     #[test]

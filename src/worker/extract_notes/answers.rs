@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::ai::{Extraction, ExtractorKind, NoteDraft, Provider, Usage};
 use crate::app::App;
+use crate::costs::{self, Work as Paid};
 use crate::entity::extraction_part::{ActiveModel, Column, Entity, Model};
 use crate::error::Result;
 use crate::failpoint;
@@ -17,6 +18,10 @@ use crate::sessions::pipeline::Work;
 pub(super) struct Stored<'a> {
     pub(super) app: &'a App,
     pub(super) work: Work<'a>,
+    /// Whose budget.
+    pub(super) therapist_id: Uuid,
+    /// Whether it is used: where it was used up before, somebody reads who charges nothing.
+    pub(super) charges: bool,
     pub(super) transcript_sha256: &'a str,
     /// Answers of before this generation do not count: notes that are forced are written anew.
     pub(super) since: i32,
@@ -45,13 +50,17 @@ impl Answers for Stored<'_> {
     }
 
     async fn allow(&self) -> Result<(), Failure> {
-        Ok(())
+        if self.charges {
+            self.app.costs.check(self.therapist_id).await?;
+        }
+        Ok(self.work.lease.check(&self.app.db).await?)
     }
 
     async fn keep(&self, request: &str, answer: &Extraction, percent: i32) -> Result<()> {
         failpoint::reach("notes.answered");
-        let row = self.row(request, answer)?;
-        self.app.pipeline.keep_answer(self.work, row, percent).await
+        let (row, spent) =
+            (self.row(request, answer)?, costs::Spent::now(Paid::Notes, &answer.provider, answer.usage));
+        self.app.pipeline.keep_answer(self.work, (row, spent), percent).await
     }
 
     async fn forget(&self, requests: &[String]) -> Result<()> {
