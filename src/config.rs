@@ -223,7 +223,7 @@ impl AnalyticsConfig {
         Ok(Self {
             scheduled: vars.parse("ENABLE_ANALYTICS_SCHEDULER", "true", "true or false")?,
             daily_hour: vars.parse::<Hour>("DAILY_AGGREGATION_HOUR", "0", "an hour, 0 to 23")?.0,
-            zone: vars.parse("SCHEDULER_TIMEZONE", "UTC", "an IANA time zone such as Europe/Berlin")?,
+            zone: vars.parse("SCHEDULER_TIMEZONE", "Etc/UTC", "an IANA time zone such as Europe/Berlin")?,
         })
     }
 }

@@ -47,7 +47,8 @@ pub struct Change {
     pub days: BTreeSet<NaiveDate>,
 }
 
-/// Asks for the figures that a change concerns, in its transaction. Tell the notifier after the commit.
+/// Asks for the figures that a change concerns, in its transaction. Tell the notifier after the commit. Where no day is concerned
+/// nothing is left to do, and whoever watches the practice is told.
 ///
 /// # Errors
 /// When the database does not take it.
@@ -57,7 +58,8 @@ pub async fn request_refresh(
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
     let Change { patient_id, therapist_id, days } = change;
-    let run = ActiveModel {
+    let is_done = days.is_empty();
+    let mut run = ActiveModel {
         therapist_id: Set(Some(therapist_id)),
         patient_id: Set(Some(patient_id)),
         from_date: Set(days.first().copied()),
@@ -65,9 +67,13 @@ pub async fn request_refresh(
         changed_days: Set(days.into_iter().collect()),
         ..new(Kind::Refresh, now)
     };
+    if is_done {
+        (run.status, run.progress, run.therapists) = (Set(Status::Completed), Set(100), Set(1));
+        (run.started_at, run.finished_at) = (Set(Some(now)), Set(Some(now)));
+    }
     let run = Entity::insert(run).exec_with_returning(txn).await?;
     events::record_run(txn, &run, now).await?;
-    queue::enqueue(txn, &RefreshAnalytics { run_id: run.id }).await
+    if is_done { Ok(()) } else { queue::enqueue(txn, &RefreshAnalytics { run_id: run.id }).await }
 }
 
 fn new(kind: Kind, now: DateTime<Utc>) -> ActiveModel {

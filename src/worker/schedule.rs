@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 
 use crate::analytics::timetable::{Scheduled, Timetable};
 use crate::app::App;
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::queue;
 use crate::queue::jobs::PurgeExpired;
@@ -29,7 +29,11 @@ pub(super) fn run(app: Arc<App>) -> BoxFuture<'static, Result<(), WorkerError>> 
         }
     };
     let (daily, weekly) = (aggregate(Scheduled::Daily), aggregate(Scheduled::Weekly));
-    async move { tokio::try_join!(purge(app), daily, weekly).map(drop) }.boxed()
+    async move {
+        let (purge, daily, weekly) = tokio::join!(purge(app), daily, weekly);
+        purge.and(daily).and(weekly)
+    }
+    .boxed()
 }
 
 fn purge(app: Arc<App>) -> BoxFuture<'static, Result<(), WorkerError>> {
@@ -49,7 +53,7 @@ fn aggregation(app: Arc<App>, run: Scheduled) -> BoxFuture<'static, Result<(), W
         Scheduled::Daily => "schedule/daily",
         Scheduled::Weekly => "schedule/weekly",
     };
-    let due = Due { timetable: app.timetable, run, clock: app.clock.clone() };
+    let due = Due { timetable: app.timetable, run };
     let ticks = at_every_tick(app.clone(), name, due, move |app, due| {
         async move { app.analytics.request_scheduled(run, due).await }.boxed()
     });
@@ -65,16 +69,15 @@ fn aggregation(app: Arc<App>, run: Scheduled) -> BoxFuture<'static, Result<(), W
     .boxed()
 }
 
-/// When a scheduled run is due, as apalis asks for it.
+/// When a scheduled run is due, as apalis asks for it: by the machine's clock, for apalis waits by that.
 struct Due {
     timetable: Timetable,
     run: Scheduled,
-    clock: Arc<dyn Clock>,
 }
 
 impl<Tz> Schedule<Tz> for Due {
     fn next_tick(&mut self, _: &Tz) -> Option<Tick<Tz>> {
-        let due = self.timetable.next(self.run, self.clock.now());
+        let due = self.timetable.next(self.run, SystemClock.now());
         u64::try_from(due.timestamp()).ok().map(Tick::new)
     }
 }

@@ -5,8 +5,14 @@ use std::path::Path;
 
 use super::support::root;
 
-const PAGES: [&str; 5] =
-    ["README.md", "docs/architecture.md", "docs/api.md", "docs/pipeline.md", "docs/security.md"];
+const PAGES: [&str; 6] = [
+    "README.md",
+    "docs/analytics.md",
+    "docs/architecture.md",
+    "docs/api.md",
+    "docs/pipeline.md",
+    "docs/security.md",
+];
 /// Variables that open an object store: its library names them, the configuration passes them on.
 const PASSED_ON: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod accounts;
+mod analytics;
 mod attacks;
 mod audit;
 mod audit_chain;

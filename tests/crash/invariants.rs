@@ -46,7 +46,7 @@ impl Evidence {
     pub(crate) async fn recovery(&self, pool: &PgPool) -> f64 {
         let query = "SELECT coalesce(max(first), 0)::float8 FROM (
             SELECT min(extract(epoch FROM created_at)) FILTER (WHERE extract(epoch FROM created_at) > $1) - $1 AS first
-            FROM outbox_events GROUP BY session_id HAVING min(extract(epoch FROM created_at)) <= $1) AS news";
+            FROM outbox_events WHERE session_id IS NOT NULL GROUP BY session_id HAVING min(extract(epoch FROM created_at)) <= $1) AS news";
         sqlx::query_scalar(query).bind(self.repaired).fetch_one(pool).await.unwrap()
     }
 
@@ -72,6 +72,7 @@ impl Evidence {
         }
         wrong.extend(self.no_job_left(pool).await);
         wrong.extend(self.files_are_rows(pool).await);
+        wrong.extend(figures_are_right(pool).await);
         for what in wrong {
             journal.violation(what);
         }
@@ -241,6 +242,51 @@ async fn one_set_of_notes(pool: &PgPool, id: &str) -> Vec<String> {
 }
 
 /// Every version once, in order, and each status one that may follow the one before.
+/// Every day and every session is in the figures as it is in the rows, and every run has ended well, each version told
+/// of once.
+async fn figures_are_right(pool: &PgPool) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (what, query) in [
+        (
+            "days are wrong",
+            "SELECT count(*) FROM (
+                 SELECT therapist_id, session_date, count(*), count(*) FILTER (WHERE attendance = 'COMPLETED') AS completed,
+                     count(DISTINCT patient_id) AS patients, sum(duration_minutes) AS minutes
+                 FROM sessions GROUP BY 1, 2) AS days
+             FULL JOIN daily_stats ON (days.therapist_id, session_date) = (daily_stats.therapist_id, stat_date)
+             WHERE (count, completed, patients, minutes)
+                 IS DISTINCT FROM (total_sessions, completed_sessions, active_patients, timed_minutes)",
+        ),
+        (
+            "sessions have other figures than their notes",
+            "SELECT count(*) FROM sessions FULL JOIN session_metrics ON session_id = sessions.id
+             WHERE sessions.extraction_run_id IS DISTINCT FROM session_metrics.extraction_run_id",
+        ),
+        (
+            "weeks are missing or too many",
+            "SELECT count(*) FROM (SELECT DISTINCT patient_id, date_trunc('week', session_date)::date AS week FROM sessions) AS weeks
+             FULL JOIN patient_progress AS progress
+                 ON (weeks.patient_id, week) = (progress.patient_id, week_start_date)
+             WHERE week IS NULL OR week_start_date IS NULL",
+        ),
+        ("runs have not ended well", "SELECT count(*) FROM aggregation_runs WHERE status <> 'COMPLETED'"),
+        (
+            "runs were told of otherwise than they went",
+            "SELECT count(*) FROM (
+                 SELECT run.version, array_agg(event.version ORDER BY event.seq) AS told
+                 FROM aggregation_runs AS run LEFT JOIN outbox_events AS event ON aggregation_run_id = run.id
+                 GROUP BY run.id) AS runs
+             WHERE told <> ARRAY(SELECT generate_series(1, version))",
+        ),
+    ] {
+        let count: i64 = sqlx::query_scalar(query).fetch_one(pool).await.unwrap();
+        if count > 0 {
+            wrong.push(format!("{count} {what}"));
+        }
+    }
+    wrong
+}
+
 async fn events_in_order(pool: &PgPool, id: &str) -> Vec<String> {
     let query = "SELECT events.version, events.status, sessions.version FROM outbox_events AS events
         JOIN sessions ON sessions.id = events.session_id WHERE sessions.id = $1::uuid ORDER BY events.seq";

@@ -47,8 +47,15 @@ pub(crate) const API_PLACES: [&str; 7] = [
     "part.kept",
 ];
 /// Failpoints that a worker comes to.
-pub(crate) const WORKER_PLACES: [&str; 6] =
-    ["job.claimed", "speech.answered", "notes.answered", "step.commit", "step.committed", "job.acknowledge"];
+pub(crate) const WORKER_PLACES: [&str; 7] = [
+    "job.claimed",
+    "speech.answered",
+    "notes.answered",
+    "step.commit",
+    "step.committed",
+    "job.acknowledge",
+    "aggregate.figures",
+];
 
 /// What goes wrong. Times are milliseconds from the first upload.
 #[derive(Clone, Debug)]

@@ -223,7 +223,7 @@ impl Run<'_> {
     async fn settle(&self, pool: &sqlx::PgPool) {
         let query = "SELECT (SELECT count(*) FROM sessions WHERE status NOT IN ('PROCESSED', 'FAILED'))
             + (SELECT count(*) FROM apalis.jobs WHERE status NOT IN ('Done', 'Killed')
-               AND job_type IN ('transcribe_session', 'extract_notes'))";
+               AND job_type IN ('transcribe_session', 'extract_notes', 'refresh_analytics', 'aggregate'))";
         let deadline = Instant::now() + LIMIT;
         while Instant::now() < deadline {
             if let Ok(0) = sqlx::query_scalar::<_, i64>(query).fetch_one(pool).await {

@@ -57,6 +57,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("Query.queueStatus", "", ADMINS),
     op("Query.costSummary", "", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, DATA, DATA]),
     op("Query.providerCircuits", "", ADMINS),
+    op("Query.practiceOverview", "", THERAPISTS),
+    op(
+        "Query.patientProgress",
+        "patientId: $patient",
+        [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN],
+    ),
+    op("Query.sessionTrends", "", THERAPISTS),
+    op("Query.commonTopics", "", THERAPISTS),
+    op("Query.aggregationRuns", "", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, DATA, DATA]),
     op("Query.users", "search: \"jane\"", ADMINS),
     op(
         "Query.users",
@@ -147,6 +156,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("Subscription.sessionUpdated", "id: $session", WATCHED_BY),
     op("Subscription.sessionsUpdated", "patientId: $patient", WATCHED_BY),
     op("Subscription.transcriptSegmentAdded", "sessionId: $session", OWN_THERAPIST),
+    op("Subscription.practiceOverviewUpdated", "", THERAPISTS),
+    // The other therapist has no run that has not ended.
+    op("Subscription.aggregationUpdated", "", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, "silence", DATA]),
 ];
 
 /// A type, a way to one of its objects, and who sees which fields of it; for everybody else they are null, empty or
@@ -166,6 +178,7 @@ const TREATMENT: &str = "therapist patient";
 const TREATMENT_AND_ADMIN: &str = "therapist patient admin";
 /// Those who are paid for, or pay.
 const COUNTED: &str = "therapist other_therapist admin";
+const THERAPISTS_BOTH: &str = "therapist other_therapist";
 const USERS: &str = "therapist other_therapist patient other_patient admin";
 
 pub(super) const TYPES: &[Type] = &[
@@ -262,6 +275,97 @@ pub(super) const TYPES: &[Type] = &[
             ("therapist admin", "byProvider"),
             // There is no budget unless it is set.
             (NOBODY, "budgetUsd budgetUsed budgetState"),
+        ],
+    },
+    Type {
+        name: "PracticeOverview",
+        door: "practiceOverview { % }",
+        shown: &[
+            (
+                THERAPISTS_BOTH,
+                "totalPatients activePatients sessionsThisWeek sessionsThisMonth upcomingSessions",
+            ),
+            // The other therapist has had no session.
+            (THERAPIST, "completionRate"),
+        ],
+    },
+    Type {
+        name: "PatientProgress",
+        door: "patientProgress(patientId: $patient) { % }",
+        shown: &[
+            (THERAPIST, "patientId patientName from to totalSessions recentSessions moodTrend commonTopics"),
+            (THERAPIST, "attendanceRate dataPoints"),
+        ],
+    },
+    Type {
+        name: "ProgressSession",
+        door: "patientProgress(patientId: $patient) { recentSessions { % } }",
+        shown: &[(THERAPIST, "sessionId date mood keyTopics progressNotes")],
+    },
+    Type {
+        name: "MoodTrend",
+        door: "patientProgress(patientId: $patient) { moodTrend { % } }",
+        // One score goes nowhere.
+        shown: &[(THERAPIST, "current dataPoints"), (NOBODY, "trajectory changePercent")],
+    },
+    Type {
+        name: "MoodPoint",
+        door: "patientProgress(patientId: $patient) { moodTrend { dataPoints { % } } }",
+        shown: &[(THERAPIST, "date moodScore")],
+    },
+    Type {
+        name: "TopicFrequency",
+        door: "patientProgress(patientId: $patient) { commonTopics { % } }",
+        shown: &[(THERAPIST, "topic frequency")],
+    },
+    Type {
+        name: "ProgressWeek",
+        door: "patientProgress(patientId: $patient) { dataPoints { % } }",
+        shown: &[
+            (THERAPIST, "weekStart sessionsCount avgMoodScore commonTopics attendanceRate"),
+            (NOBODY, "moodTrajectory"),
+        ],
+    },
+    Type {
+        name: "SessionTrends",
+        door: "sessionTrends { % }",
+        shown: &[(THERAPISTS_BOTH, "period granularity from to dataPoints summary")],
+    },
+    Type {
+        name: "TrendPoint",
+        door: "sessionTrends { dataPoints { % } }",
+        shown: &[
+            (THERAPISTS_BOTH, "date sessionsCompleted sessionsCancelled sessionsNoShow"),
+            (THERAPIST, "avgSessionDurationMin completionRate"),
+        ],
+    },
+    Type {
+        name: "TrendSummary",
+        door: "sessionTrends { summary { % } }",
+        shown: &[(THERAPISTS_BOTH, "totalSessions avgPerDay"), (THERAPIST, "peakDay completionRate")],
+    },
+    Type {
+        name: "CommonTopics",
+        door: "commonTopics { % }",
+        shown: &[(THERAPISTS_BOTH, "timePeriodWeeks"), (THERAPIST, "topics")],
+    },
+    Type {
+        name: "CommonTopic",
+        door: "commonTopics { topics { % } }",
+        shown: &[(THERAPIST, "topic frequency patientsAffected trend")],
+    },
+    Type {
+        name: "AggregationRun",
+        door: "aggregationRuns(first: 100) { nodes { % } }",
+        shown: &[
+            (
+                COUNTED,
+                "id kind status progress version therapists days changes createdAt startedAt finishedAt",
+            ),
+            // Runs of the other therapist concern no day.
+            ("therapist admin", "from to"),
+            // None was scheduled, and none was given up.
+            (NOBODY, "dueAt errorMessage"),
         ],
     },
     Type {
