@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, Feed, Notifier, WakeUps};
 use crate::patients::Patients;
 use crate::sessions::Sessions;
+use crate::sessions::appointments::Appointments;
 use crate::sessions::correction::Corrections;
 use crate::sessions::pipeline::Pipeline;
 use crate::sessions::release::Releases;
@@ -60,6 +61,8 @@ pub struct App {
     pub patients: Patients,
     /// Sessions, for reading.
     pub sessions: Sessions,
+    /// Sessions that are planned, and what became of them.
+    pub appointments: Appointments,
     /// What therapists put right in transcripts.
     pub corrections: Corrections,
     /// What patients may read of sessions.
@@ -150,6 +153,7 @@ impl App {
             trail,
             patients,
             sessions: Sessions::new(db.clone()),
+            appointments: Appointments::new(db.clone(), clock.clone(), pipeline.clone()),
             corrections: Corrections::new(db.clone(), clock.clone()),
             releases: Releases::new(db.clone(), clock.clone()),
             costs,

@@ -38,7 +38,7 @@ pub enum Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Enum, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text")]
 pub enum Attendance {
-    /// It lies ahead.
+    /// It is planned; what became of it is not said yet.
     #[sea_orm(string_value = "SCHEDULED")]
     Scheduled,
     /// It took place.

@@ -8,6 +8,7 @@
 
 mod admin;
 mod analytics;
+mod appointment;
 mod audit;
 mod auth;
 mod connection;
@@ -58,6 +59,7 @@ pub struct Mutation(
     invitation::InvitationMutation,
     patient::PatientMutation,
     session::SessionMutation,
+    appointment::AppointmentMutation,
     transcript::TranscriptMutation,
     release::ReleaseMutation,
 );

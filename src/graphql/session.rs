@@ -20,8 +20,8 @@ use crate::error::{Error, UserError};
 use crate::events::Event;
 use crate::page::PageArgs;
 use crate::sessions::SessionFilter;
-use crate::sessions::pipeline::Wish;
-use crate::sessions::upload::{Interrupted, NewRecording};
+use crate::sessions::upload::{Interrupted, NewRecording, NewSession, Place};
+use crate::sessions::wish::Wish;
 
 /// A therapy session: the appointment, its recording, and how far that is processed.
 #[derive(Clone, Description)]
@@ -84,7 +84,7 @@ impl Session {
         self.0.progress
     }
 
-    /// Grows with every change of status or progress.
+    /// Grows with every change that subscribers hear of: of status and progress, attendance, day, start and length.
     async fn version(&self) -> i64 {
         self.0.version
     }
@@ -324,10 +324,12 @@ impl SessionMutation {
             return SessionPayload::new(Err(UserError::not_found("patient").on("patientId").into()));
         };
         let new = NewRecording {
-            patient_id,
+            place: Place::New(NewSession {
+                patient_id,
+                date: input.session_date.map(|day| day.0),
+                minutes: input.duration_minutes,
+            }),
             file_name: None,
-            session_date: input.session_date.map(|day| day.0),
-            duration_minutes: input.duration_minutes,
             idempotency_key: input.idempotency_key,
             upload_id: None,
             allow_partial: input.allow_partial,
@@ -391,8 +393,8 @@ impl SessionMutation {
     }
 }
 
-/// What a therapist asks of a session's processing; `None` if the id is none of ours.
-fn wish<'a>(
+/// What a therapist asks of a session; `None` if the id is none of ours.
+pub(super) fn wish<'a>(
     ctx: &'a Context<'_>,
     session_id: &ID,
     idempotency_key: Option<&'a str>,
@@ -403,7 +405,7 @@ fn wish<'a>(
 }
 
 /// Takes in a recording that comes with the request, or came in parts before it.
-async fn take_in(
+pub(super) async fn take_in(
     ctx: &Context<'_>,
     new: NewRecording,
     source: (Option<Upload>, Option<ID>),

@@ -1,27 +1,34 @@
-//! Sessions: what there is ([`Sessions`]), how a recording gets in ([`upload`]), what becomes of it ([`pipeline`],
-//! [`pieces`]), what the therapist puts right in its transcript ([`correction`]), and what of it the patient may read
-//! ([`release`]).
+//! Sessions: what there is ([`Sessions`]), what is planned and what became of it ([`appointments`]), how a recording gets
+//! in ([`upload`]), what becomes of that ([`pipeline`], [`pieces`]), what the therapist puts right in its transcript
+//! ([`correction`]), and what of it the patient may read ([`release`]).
 
 mod answers;
+pub mod appointments;
+mod calendar;
 pub mod correction;
 pub mod pieces;
 pub mod pipeline;
 pub mod release;
 pub mod status;
 pub mod upload;
+pub mod wish;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, Select,
+    ActiveEnum, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait,
+    PaginatorTrait, QueryFilter, QueryOrder, Select,
 };
 use uuid::Uuid;
 
 use crate::actor::{Actor, NotesView};
+use crate::analytics::runs::{Change, request_refresh};
 use crate::entity::session::{self, Attendance, Column, Entity, Model, Status};
-use crate::entity::{extraction_run, summary_release, transcript_piece, transcript_segment};
-use crate::error::Result;
+use crate::entity::{extraction_run, patient, summary_release, transcript_piece, transcript_segment};
+use crate::error::{Error, Result};
+use crate::events;
 use crate::page::{Page, PageArgs};
+use crate::patients;
 
 use self::correction::Line;
 
@@ -172,6 +179,48 @@ impl Sessions {
             .all(&self.db)
             .await?)
     }
+}
+
+/// Whatever must follow, in the same transaction, when a session has come to be or its attendance, day or length was
+/// written: `before` is how it was, if it was there. The caller holds the session's row lock, and has raised the version.
+async fn changed(
+    txn: &DatabaseTransaction,
+    before: Option<&Model>,
+    after: &Model,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    debug_assert!(before.is_none_or(|before| before.version + 1 == after.version), "versions grow by one");
+    events::record(txn, after, now).await?;
+    let days = before.into_iter().chain([after]).map(|session| session.session_date).collect();
+    let &Model { patient_id, therapist_id, .. } = after;
+    Ok(request_refresh(txn, Change { patient_id, therapist_id, days }, now).await?)
+}
+
+/// The names, as the API spells them, of what is written otherwise than before; of a new session, of what it has.
+fn changed_fields(before: Option<&Model>, after: &Model) -> Vec<&'static str> {
+    let (before, after) = (before.map(written).unwrap_or_default(), written(after));
+    after.into_iter().zip(before).filter(|(new, old)| new.1 != old.1).map(|(new, _)| new.0).collect()
+}
+
+/// What people write of a session, by its name in the API.
+fn written(session: &Model) -> [(&'static str, Option<String>); 6] {
+    [
+        ("attendance", Some(session.attendance.to_value())),
+        ("scheduledStart", session.scheduled_start.map(|start| start.to_rfc3339())),
+        ("sessionDate", Some(session.session_date.to_string())),
+        ("durationMinutes", session.duration_minutes.map(|minutes| minutes.to_string())),
+        ("status", session.status.map(|status| status.to_value())),
+        ("audioFilename", session.audio_filename.clone()),
+    ]
+}
+
+/// The session's patient, whose record takes new sessions, locked against being put away until the transaction ends.
+async fn still_open(db: &impl ConnectionTrait, actor: &Actor, session: &Model) -> Result<patient::Model> {
+    let open = patients::open_for_sessions(db, actor, session.patient_id).await;
+    open.map_err(|error| match error {
+        Error::User(error) => error.on("sessionId").into(),
+        other => other,
+    })
 }
 
 fn segments_of(session_id: Uuid) -> Select<transcript_segment::Entity> {

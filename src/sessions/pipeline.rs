@@ -1,5 +1,6 @@
-//! The only writer of a session's status. Every step is one transaction: status, version, what was made, audit
-//! row, next job and event; afterwards one hint goes out that there is news.
+//! The only writer of a session's status after the first, which comes with the recording (`upload`). Every
+//! step is one transaction: status, version, what was made, audit row, next job and event; afterwards one
+//! hint goes out that there is news.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,18 +18,19 @@ use crate::analytics::runs::{Change, request_refresh};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
 use crate::costs::{self, Costs, Spent, Work as Paid};
-use crate::entity::session::{self, Column, Entity, Model, Status};
+use crate::entity::session::{Column, Entity, Model, Status};
 use crate::entity::{extraction_part, extraction_run};
-use crate::error::{Code, Error, Result, UserError};
+use crate::error::{Error, Result};
 use crate::events::{self, Notifier};
 use crate::failpoint;
-use crate::idempotency::{self, Asked, Claim};
+use crate::idempotency;
 use crate::queue::jobs::{ExtractNotes, TranscribeSession};
 use crate::queue::{self, Lease};
 use crate::transcript::Utterance;
 
 use super::answers;
 use super::pieces::{self, Finished, RecognisedPiece, SoFar};
+use super::wish::{Grant, Granted, Wish, invalid_state};
 
 /// Moves sessions from stage to stage.
 #[derive(Clone)]
@@ -41,35 +43,6 @@ pub struct Pipeline {
 
 /// What a session says whose processing was cancelled.
 const CANCELLED: &str = "Processing was cancelled. Retry it to go on; what was done so far is kept.";
-
-/// What somebody asks of a session's processing.
-#[derive(Clone, Copy, Debug)]
-pub struct Wish<'a> {
-    /// Who.
-    pub actor: &'a Actor,
-    /// From where.
-    pub origin: &'a Origin,
-    /// Of which session.
-    pub session_id: Uuid,
-    /// Makes it safe to ask again.
-    pub idempotency_key: Option<&'a str>,
-}
-
-/// What a wish leads to.
-enum Granted {
-    /// It was fulfilled before: the session as it is now.
-    Before(Model),
-    /// The session is locked: fulfil it.
-    Now(Grant),
-}
-
-/// A wish about to be fulfilled.
-struct Grant {
-    txn: DatabaseTransaction,
-    session: Model,
-    /// The key, and the condensed input.
-    claim: Option<(Claim, String)>,
-}
 
 /// A worker at work on a session, in one attempt of one job.
 #[derive(Clone, Copy, Debug)]
@@ -91,17 +64,20 @@ impl Pipeline {
         Self { db, clock, notifier, costs }
     }
 
-    /// Puts a freshly inserted session with a recording on its way, in the caller's transaction. Call
-    /// [`committed`](Self::committed) after the commit.
+    /// Puts a session that has just got its recording on its way, in the caller's transaction; `before` is how it was
+    /// without, if it was there. Call [`committed`](Self::committed) after the commit.
     ///
     /// # Errors
     /// When the database does not take it.
-    pub async fn start(&self, txn: &DatabaseTransaction, session: &Model) -> Result<(), DbErr> {
-        let now = self.clock.now();
-        events::record(txn, session, now).await?;
-        request_refresh(txn, change_of(session), now).await?;
-        queue::enqueue(txn, &TranscribeSession { session_id: session.id, generation: session.generation })
-            .await
+    pub async fn start(
+        &self,
+        txn: &DatabaseTransaction,
+        before: Option<&Model>,
+        session: &Model,
+    ) -> Result<()> {
+        super::changed(txn, before, session, self.clock.now()).await?;
+        let job = TranscribeSession { session_id: session.id, generation: session.generation };
+        Ok(queue::enqueue(txn, &job).await?)
     }
 
     /// Tells everybody that a transaction with jobs or events has committed.
@@ -285,10 +261,11 @@ impl Pipeline {
     /// `NOT_FOUND`, `INVALID_STATE`, `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_IN_PROGRESS`,
     /// `BUDGET_EXCEEDED`.
     pub async fn retry(&self, wish: Wish<'_>) -> Result<Model> {
-        let Grant { txn, session, claim } = match self.grant(wish, "retrySession", "").await? {
-            Granted::Before(session) => return Ok(session),
-            Granted::Now(grant) => grant,
-        };
+        let Grant { txn, session, claim } =
+            match wish.grant(&self.db, self.clock.now(), "retrySession", "").await? {
+                Granted::Before(session) => return Ok(session),
+                Granted::Now(grant) => grant,
+            };
         if session.status != Some(Status::Failed) {
             return Err(invalid_state("Only a session whose processing FAILED can be retried."));
         }
@@ -308,10 +285,11 @@ impl Pipeline {
     /// `BUDGET_EXCEEDED`.
     pub async fn extract_again(&self, wish: Wish<'_>, force: bool) -> Result<Model> {
         let input = if force { "force" } else { "" };
-        let Grant { txn, session, claim } = match self.grant(wish, "extractNotes", input).await? {
-            Granted::Before(session) => return Ok(session),
-            Granted::Now(grant) => grant,
-        };
+        let Grant { txn, session, claim } =
+            match wish.grant(&self.db, self.clock.now(), "extractNotes", input).await? {
+                Granted::Before(session) => return Ok(session),
+                Granted::Now(grant) => grant,
+            };
         if session.risk_screen.is_none() || !session.status.is_some_and(Status::is_terminal) {
             return Err(invalid_state(
                 "Notes can be extracted again once the transcript is complete and nothing is running.",
@@ -328,10 +306,11 @@ impl Pipeline {
     /// # Errors
     /// `NOT_FOUND`, `INVALID_STATE`, `IDEMPOTENCY_KEY_REUSED`, `IDEMPOTENCY_IN_PROGRESS`.
     pub async fn cancel(&self, wish: Wish<'_>) -> Result<Model> {
-        let Grant { txn, session, claim } = match self.grant(wish, "cancelProcessing", "").await? {
-            Granted::Before(session) => return Ok(session),
-            Granted::Now(grant) => grant,
-        };
+        let Grant { txn, session, claim } =
+            match wish.grant(&self.db, self.clock.now(), "cancelProcessing", "").await? {
+                Granted::Before(session) => return Ok(session),
+                Granted::Now(grant) => grant,
+            };
         if session.status.is_none_or(Status::is_terminal) {
             return Err(invalid_state("Only a session that is being processed can be cancelled."));
         }
@@ -346,27 +325,6 @@ impl Pipeline {
             })
             .await?;
         self.fulfil(Grant { txn, session, claim }, wish, "session.cancel_processing").await
-    }
-
-    /// Locks the session, unless the same was asked for before with the same key.
-    async fn grant(&self, wish: Wish<'_>, operation: &'static str, input: &str) -> Result<Granted> {
-        let therapist_id = wish.actor.therapist_id()?;
-        let hash = idempotency::input_hash(&[&wish.session_id.to_string(), input]);
-        let txn = self.db.begin().await?;
-        let asked = match wish.idempotency_key {
-            None => None,
-            Some(key) => Some(idempotency::ask(&txn, therapist_id, operation, key, self.clock.now()).await?),
-        };
-        let claim = match asked {
-            None => None,
-            Some(Asked::Claimed(claim)) => Some((claim, hash)),
-            Some(Asked::Done(done)) => {
-                let session = locked_for(&txn, wish.actor, done.replay(&hash)?).await?;
-                return Ok(Granted::Before(session));
-            }
-        };
-        let session = locked_for(&txn, wish.actor, wish.session_id).await?;
-        Ok(Granted::Now(Grant { txn, session, claim }))
     }
 
     async fn fulfil(&self, grant: Grant, wish: Wish<'_>, action: &'static str) -> Result<Model> {
@@ -529,15 +487,6 @@ pub enum NotesRun {
     Made(Box<extraction_run::ActiveModel>),
     /// It was made before, by the same extractor from the same transcript.
     Known(Uuid),
-}
-
-fn invalid_state(message: &str) -> Error {
-    UserError::new(Code::InvalidState, message).on("sessionId").into()
-}
-
-async fn locked_for(txn: &DatabaseTransaction, actor: &Actor, id: Uuid) -> Result<Model> {
-    let session = session::visible_to(actor).filter(Column::Id.eq(id)).lock_exclusive().one(txn).await?;
-    session.ok_or_else(|| UserError::not_found("session").on("sessionId").into())
 }
 
 async fn find_locked(txn: &DatabaseTransaction, id: Uuid) -> Result<Option<Model>, DbErr> {

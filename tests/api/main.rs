@@ -5,6 +5,7 @@
 
 mod accounts;
 mod analytics;
+mod appointments;
 mod attacks;
 mod audit;
 mod audit_chain;

@@ -42,7 +42,7 @@ pub(crate) const SECRET: &str = "a secret of the tests, and of nobody else";
 pub(crate) struct Practice {
     pub(crate) app: TestApp,
     actors: BTreeMap<&'static str, Client>,
-    /// What the tests name: `patient`, `session`, `segment`, `waiting`, `therapist`, `cursor`.
+    /// What the tests name: `patient`, `session`, `segment`, `waiting`, `planned`, `therapist`, `cursor`.
     pub(crate) ids: BTreeMap<&'static str, String>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) const ACTORS: [&str; 9] = [
 ];
 
 impl Practice {
-    /// A practice with a processed session whose summary is released, and one that waits for a worker.
+    /// A practice with a processed session whose summary is released, one that waits for a worker, and an appointment.
     pub(crate) async fn new() -> Self {
         let app = TestApp::new().await;
         app.provider.set_transcript(&TRANSCRIPT);
@@ -72,6 +72,7 @@ impl Practice {
         release(&jane, &session).await;
         let ids = BTreeMap::from([
             ("waiting", upload(&jane, &patient).await),
+            ("planned", schedule(&jane, &patient).await),
             ("therapist", user_id(&jane).await),
             ("cursor", format!("c{}", "f".repeat(32))),
             ("segment", first_segment(&app).await),
@@ -234,6 +235,15 @@ async fn account(app: &TestApp, email: &str, name: &str) -> Client {
 async fn upload(jane: &Client, patient: &str) -> String {
     let input = json!({ "patientId": patient });
     let payload = jane.upload(input, "zauberfluss-recording.mp3", recording("cbr.mp3")).await;
+    payload["session"]["id"].as_str().unwrap().to_owned()
+}
+
+/// An appointment of this morning; the session's id.
+async fn schedule(jane: &Client, patient: &str) -> String {
+    let query =
+        "mutation ($input: ScheduleSessionInput!) { scheduleSession(input: $input) { session { id } } }";
+    let input = json!({ "patientId": patient, "scheduledStart": "2026-03-10T07:00:00Z" });
+    let payload = jane.call(query, json!({ "input": input })).await["scheduleSession"].clone();
     payload["session"]["id"].as_str().unwrap().to_owned()
 }
 
