@@ -1,6 +1,6 @@
 //! Figures of the practice, and the runs that keep them right.
 
-use async_graphql::{Context, Description, ID, Object, SimpleObject, Subscription};
+use async_graphql::{Context, Description, ID, Object, SimpleObject};
 use async_stream::try_stream;
 use chrono::{DateTime, Utc};
 use futures::Stream;
@@ -19,7 +19,7 @@ use crate::analytics::trends::{Point, Trends};
 use crate::analytics::window::{Granularity, Period};
 use crate::audit;
 use crate::entity::aggregation_run::{Kind, Model, Status};
-use crate::events::{ALL_RUNS, EVERYBODY, Event};
+use crate::events::{ALL_RUNS, EVERYBODY, Event, Subscription};
 use crate::page::PageArgs;
 
 /// The practice at a glance. A day, a week and a month are those of the therapist's time zone.
@@ -487,7 +487,7 @@ impl AnalyticsQuery {
 #[derive(Default)]
 pub(super) struct AnalyticsSubscription;
 
-#[Subscription]
+#[async_graphql::Subscription]
 impl AnalyticsSubscription {
     /// Your practice at a glance: first as it is, then whenever it is another one, because something happened, an
     /// appointment began or a day. Never ends by itself. For therapists.
@@ -509,12 +509,12 @@ impl AnalyticsSubscription {
                     sent = Some(overview.clone());
                     yield overview;
                 }
-                let event = tokio::select! {
-                    event = own.next() => event,
-                    event = everybody.next() => event,
-                    () = tokio::time::sleep_until(wait_for(&asker, until)) => continue,
+                let news = tokio::select! {
+                    news = next_end(&mut own) => news,
+                    news = next_end(&mut everybody) => news,
+                    () = tokio::time::sleep_until(wait_for(&asker, until)) => Ok(true),
                 };
-                if event?.is_none() {
+                if !news? {
                     return;
                 }
             }
@@ -547,6 +547,16 @@ impl AnalyticsSubscription {
             }
         })
     }
+}
+
+/// Waits until a run has ended: before, figures are as they were. False when the server stops.
+async fn next_end(runs: &mut Subscription) -> Result<bool, ApiError> {
+    while let Some(event) = runs.next().await? {
+        if event.status::<Status>()?.is_some_and(Status::is_terminal) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A moment, on the clock that waiting goes by.

@@ -19,7 +19,7 @@ const RETENTION: [(&str, &str, &str); 8] = [
     (
         "aggregation_runs",
         "id",
-        "created_at < now() - CASE kind WHEN 'REFRESH' THEN interval '8 days' ELSE interval '90 days' END
+        "updated_at < now() - CASE kind WHEN 'REFRESH' THEN interval '8 days' ELSE interval '90 days' END
             AND status IN ('COMPLETED', 'FAILED')",
     ),
     ("idempotency_keys", "(user_id, key)", "created_at < now() - interval '24 hours'"),

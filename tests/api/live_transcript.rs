@@ -99,3 +99,42 @@ async fn the_same_over_server_sent_events() {
     assert_eq!(json!(heard), transcript(&jane, &id).await, "{events}");
     assert!(events.contains("event: complete"), "{events}");
 }
+
+#[tokio::test]
+async fn more_news_than_a_stream_holds_loses_no_utterance_and_no_end() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    let mut watch = watch(&jane, &id).await;
+    for part in 0..3 {
+        // All versions of a part appear at once: the stream is told that it has fallen behind.
+        let (first, last, lines) = (part * 300 + 2, part * 300 + 301, part * 10..part * 10 + 10);
+        app.run(&format!(
+            "BEGIN;
+             UPDATE sessions SET status = 'TRANSCRIBING', version = {last};
+             INSERT INTO transcript_segments (id, session_id, segment_index, start_ms, end_ms, text, created_at, updated_at)
+             SELECT gen_random_uuid(), '{id}', line, line * 100, line * 100 + 90, 'Line ' || line, now(), now()
+             FROM generate_series({}, {}) AS line;
+             INSERT INTO outbox_events (session_id, patient_id, version, status, progress, created_at)
+             SELECT '{id}', '{patient}', version, 'TRANSCRIBING', 1, now() FROM generate_series({first}, {last}) AS version;
+             COMMIT",
+            lines.start,
+            lines.end - 1,
+        ))
+        .await;
+        for line in lines {
+            assert_eq!(watch.value().await["text"], format!("Line {line}"));
+        }
+    }
+    app.run(&format!(
+        "BEGIN;
+         UPDATE sessions SET status = 'FAILED', error_message = 'It failed.', version = 1202;
+         INSERT INTO outbox_events (session_id, patient_id, version, status, progress, created_at)
+         SELECT '{id}', '{patient}', version, CASE version WHEN 1202 THEN 'FAILED' ELSE 'TRANSCRIBING' END, 1, now()
+         FROM generate_series(902, 1202) AS version;
+         COMMIT"
+    ))
+    .await;
+    assert_eq!(watch.until_end().await, Vec::<Value>::new());
+}

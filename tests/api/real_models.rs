@@ -178,7 +178,7 @@ async fn every_recording_in_every_container_is_recognised() {
 #[tokio::test]
 #[ignore = "needs scripts/real-models"]
 async fn half_an_hour_and_an_hour_and_a_half_become_notes() {
-    let (_app, jane, patient) = practice(true).await;
+    let (_app, jane, patient) = practice(false).await;
     let folder = tempfile::tempdir().unwrap();
     let (half, long) = (audio("session_long.mp3"), folder.path().join("long.mp3"));
     let list = folder.path().join("list.txt");
@@ -197,6 +197,21 @@ async fn half_an_hour_and_an_hour_and_a_half_become_notes() {
         let offset = typical_offset(&turns, &segments(&jane, &id).await);
         report(&format!("{} min in {:?}", 32 * times, started.elapsed()), errors, offset, &session);
         assert!(errors < MOST_ERRORS && offset < TYPICAL_OFFSET_MS);
-        assert_eq!(session["notes"]["run"]["kind"], "MODEL");
+        assert_eq!(session["notes"]["run"]["kind"], "EXTRACTIVE");
     }
+}
+
+#[tokio::test]
+#[ignore = "needs scripts/real-models"]
+async fn a_small_language_model_writes_notes_of_the_asked_form_or_is_refused_in_words() {
+    let (_app, jane, patient) = practice(true).await;
+    let (_, session) = process(&jane, &patient, &audio("short.m4a"), Duration::from_mins(10)).await;
+    if session["status"] == "FAILED" {
+        let message = session["errorMessage"].as_str().unwrap();
+        assert!(message.contains("did not have the form"), "{message}");
+        return report("a small model, refused", 0.0, 0, &session);
+    }
+    report("a small model", 0.0, 0, &session);
+    assert_eq!(session["notes"]["run"]["kind"], "MODEL");
+    assert!(!session["notes"]["keyTopics"].as_array().unwrap().is_empty());
 }

@@ -51,7 +51,12 @@ async fn every_accepted_format_makes_a_session() {
         assert_eq!((&session["sessionDate"], &session["durationMinutes"]), (&json!("2026-03-10"), &json!(1)));
     }
     assert_eq!(app.files().len(), formats.len(), "one file a session, none on its way");
-    for table in ["apalis.jobs", "outbox_events", "sessions"] {
+    for table in [
+        "apalis.jobs WHERE job_type = 'transcribe_session'",
+        "apalis.jobs WHERE job_type = 'refresh_analytics'",
+        "outbox_events WHERE session_id IS NOT NULL",
+        "sessions",
+    ] {
         assert_eq!(app.count(&format!("SELECT count(*) FROM {table}")).await, 10, "{table}");
     }
     assert_eq!(app.count("SELECT count(*) FROM audit_events WHERE action = 'session.upload'").await, 10);

@@ -92,6 +92,27 @@ fn spooled(storage: &Storage, bytes: &[u8]) -> tempfile::NamedTempFile {
 }
 
 #[tokio::test]
+async fn an_upload_in_parts_becomes_a_session_in_an_object_store_and_leaves_no_part() {
+    let store = ScriptedStore::start().await;
+    let app = app_on(&store).await;
+    let jane = app.therapist("jane").await;
+    let (patient, recording) = (jane.patient("Daniel").await, long_recording());
+    let path = jane.begun(recording.len()).await;
+    let half = recording.len() / 2;
+    jane.send(&path, 0, &recording[..half]).await;
+    assert_eq!(jane.offset(&path).await, half);
+    jane.send(&path, half, &recording[half..]).await;
+    let payload = jane.finish(&path, json!({ "patientId": patient })).await;
+    assert_eq!(payload["userErrors"], json!([]), "{payload}");
+    let files = store.files();
+    assert_eq!(files.len(), 1, "{:?}", files.keys());
+    assert!(files.values().next().unwrap() == &recording, "every byte, in order");
+    assert_eq!((store.open_uploads(), intents(&app).await, app.files()), (0, 0, vec![]));
+    app.run_jobs().await;
+    assert_eq!(status(&app).await, ("PROCESSED".into(), None));
+}
+
+#[tokio::test]
 async fn the_whole_pipeline_runs_on_an_object_store() {
     let store = ScriptedStore::start().await;
     let app = app_on(&store).await;
