@@ -484,3 +484,57 @@ async fn whoever_is_logged_out_hears_no_more_of_the_practice() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_becomes_of_appointments_is_in_the_figures_of_their_days_at_once() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Maria").await;
+    let mut ids = Vec::new();
+    for start in
+        ["2026-03-10T15:00:00Z", "2026-03-10T16:00:00Z", "2026-03-10T17:00:00Z", "2026-03-11T15:00:00Z"]
+    {
+        let query = "mutation ($input: ScheduleSessionInput!) { scheduleSession(input: $input) { session { id } userErrors { message } } }";
+        let input = json!({ "patientId": patient, "scheduledStart": start, "durationMinutes": 50 });
+        let made = jane.call(query, json!({ "input": input })).await;
+        ids.push(
+            made["scheduleSession"]["session"]["id"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned(),
+        );
+    }
+    app.run_jobs().await;
+    assert_eq!(jane.call(OVERVIEW, json!({})).await["practiceOverview"]["upcomingSessions"], 4);
+    let asked = |field: &str, id: &str| {
+        format!("mutation {{ {field}(sessionId: \"{id}\") {{ userErrors {{ message }} }} }}")
+    };
+    for (field, id) in [("completeSession", &ids[0]), ("cancelSession", &ids[1]), ("markNoShow", &ids[2])] {
+        let done = jane.call(&asked(field, id), json!({})).await;
+        assert_eq!(done[field]["userErrors"], json!([]));
+    }
+    app.run_jobs().await;
+    let trends = json!({ "period": "D7", "granularity": "DAY" });
+    let today = jane.call(TRENDS, trends.clone()).await["sessionTrends"]["dataPoints"][6].clone();
+    let expected = json!({ "date": "2026-03-10", "sessionsCompleted": 1, "sessionsCancelled": 1, "sessionsNoShow": 1,
+        "avgSessionDurationMin": 50.0, "completionRate": 1.0 / 3.0 });
+    assert_eq!(today, expected);
+    let overview = jane.call(OVERVIEW, json!({})).await["practiceOverview"].clone();
+    assert_eq!((&overview["upcomingSessions"], &overview["sessionsThisWeek"]), (&json!(1), &json!(1)));
+
+    // Another day, and another length: both days are put right.
+    let moved =
+        "mutation ($input: UpdateSessionInput!) { updateSession(input: $input) { userErrors { message } } }";
+    let input = json!({ "sessionId": ids[0], "sessionDate": "2026-03-08", "durationMinutes": 40 });
+    assert_eq!(jane.call(moved, json!({ "input": input })).await["updateSession"]["userErrors"], json!([]));
+    app.run_jobs().await;
+    let points = jane.call(TRENDS, trends).await["sessionTrends"]["dataPoints"].clone();
+    assert_eq!((&points[6]["sessionsCompleted"], &points[6]["completionRate"]), (&json!(0), &json!(0.0)));
+    assert_eq!(
+        (&points[4]["sessionsCompleted"], &points[4]["avgSessionDurationMin"]),
+        (&json!(1), &json!(40.0))
+    );
+    let progress =
+        jane.call(PROGRESS, json!({ "id": patient, "weeks": 1, "limit": 10 })).await["patientProgress"]
+            .clone();
+    let weeks: Vec<_> =
+        progress["dataPoints"].as_array().unwrap().iter().map(|week| week["sessionsCount"].clone()).collect();
+    assert_eq!(weeks, [json!(1), json!(0)], "Sunday belongs to the week before");
+}
