@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use sea_orm::TransactionTrait;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use therapybridge::analytics::runs::{Change, Wanted, request_refresh};
 use therapybridge::analytics::timetable::Scheduled;
@@ -21,7 +22,7 @@ use self::plan::{Attendance, Notes, Patient, Plan, Session};
 use crate::support::client::Client;
 use crate::support::provider::{Behaviour, Endpoint};
 use crate::support::socket::{News, Watch};
-use crate::support::{PASSWORD, TestApp, recording};
+use crate::support::{PASSWORD, TestApp, recording, variables};
 
 pub(crate) const OVERVIEW: &str =
     "{ practiceOverview { totalPatients activePatients sessionsThisWeek sessionsThisMonth
@@ -466,6 +467,62 @@ async fn a_run_that_cannot_be_done_says_so_and_the_next_one_repairs() {
         !message.is_empty() && !message.contains("notes") && !message.contains("missing field"),
         "{message}"
     );
+}
+
+/// Runs `therapybridge aggregate` on the database of `app`: whether it succeeded, and what it said.
+async fn aggregate(app: &TestApp, args: &[&str]) -> (bool, String) {
+    let url = app.app.config.database.url.as_ref().unwrap().expose_secret().to_owned();
+    let vars = variables(&app.provider, &app.app.config.database.data_dir, &[("DATABASE_URL", &url)]).await;
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_therapybridge"));
+    command.arg("aggregate").args(args).env_clear().envs(vars).current_dir(&app.app.config.database.data_dir);
+    let output = command.output().await.unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.success(), text)
+}
+
+#[tokio::test]
+async fn figures_are_worked_out_by_hand_of_some_days_of_one_therapist_or_of_everything() {
+    let app = TestApp::new().await;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let (_, id) = therapist(&app, "UTC").await;
+        let sessions = vec![session(0, 1, Attendance::Completed), session(0, 40, Attendance::Completed)];
+        small(1, sessions).write(&app, id).await;
+        ids.push(id);
+    }
+    let days = "SELECT count(*) FROM daily_stats";
+    let (done, said) =
+        aggregate(&app, &["--from", "2026-03-01", "--to", "2026-03-10", "--therapist", &ids[0].to_string()])
+            .await;
+    assert!(done && said.contains("1 therapists, 1 days"), "{said}");
+    assert_eq!(app.count(days).await, 1);
+    let email: String = sqlx::query_scalar("SELECT email FROM users WHERE id = $1")
+        .bind(ids[1])
+        .fetch_one(app.app.pool())
+        .await
+        .unwrap();
+    let (done, said) = aggregate(&app, &["--therapist", &email]).await;
+    assert!(done && said.contains("1 therapists, 2 days"), "{said}");
+    let (done, said) = aggregate(&app, &[]).await;
+    assert!(done && said.contains("2 therapists, 4 days with sessions"), "{said}");
+    assert_eq!(app.count(days).await, 4);
+}
+
+#[tokio::test]
+async fn what_cannot_be_worked_out_by_hand_is_refused_in_words() {
+    let app = TestApp::new().await;
+    for (args, reason) in [
+        (["--from", "2026-03-10", "--to", "2026-03-01"], "must not be after"),
+        (
+            ["--therapist", "nobody@example.com", "--to", "2026-03-01"],
+            "there is no therapist nobody@example.com",
+        ),
+        (["--from", "10.3.2026", "--to", "2026-03-01"], "10.3.2026"),
+    ] {
+        let (done, said) = aggregate(&app, &args).await;
+        assert!(!done && said.contains(reason), "{said}");
+    }
+    assert_eq!(app.count("SELECT count(*) FROM aggregation_runs").await, 0);
 }
 
 #[tokio::test]
