@@ -40,8 +40,9 @@ impl Clock for SystemClock {
 pub fn moment(day: NaiveDate, hour: u32, zone: Tz) -> DateTime<Utc> {
     let wanted = day.and_time(NaiveTime::MIN) + TimeDelta::hours(i64::from(hour));
     // Clocks are put forward by whole quarters of an hour.
-    let times = (0..96).filter_map(|quarters| wanted.checked_add_signed(TimeDelta::minutes(15 * quarters)));
-    let moment = times.filter_map(|time| zone.from_local_datetime(&time).earliest()).next();
+    let mut times =
+        (0..96).filter_map(|quarters| wanted.checked_add_signed(TimeDelta::minutes(15 * quarters)));
+    let moment = times.find_map(|time| zone.from_local_datetime(&time).earliest());
     moment.map_or_else(|| wanted.and_utc(), |moment| moment.to_utc())
 }
 

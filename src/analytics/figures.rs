@@ -292,13 +292,13 @@ async fn week_rows(txn: &impl ConnectionTrait, scope: Scope) -> Result<Vec<serde
         FROM sessions WHERE therapist_id = $1 AND session_date BETWEEN $2 AND $3
           AND ($4::uuid IS NULL OR patient_id = $4) AND attendance <> 'SCHEDULED' GROUP BY 1, 2";
     let came = Came::find_by_statement(sql(came, values())).all(txn).await?;
-    let scored = "SELECT patient_id, session_date, mood_score FROM session_metrics
+    let moods = "SELECT patient_id, session_date, mood_score FROM session_metrics
         WHERE therapist_id = $1 AND session_date BETWEEN $2 AND $3 AND ($4::uuid IS NULL OR patient_id = $4)
           AND mood_score IS NOT NULL";
-    let mut scores: BTreeMap<PatientWeek, Vec<Score>> = BTreeMap::new();
-    for row in Scored::find_by_statement(sql(scored, values())).all(txn).await? {
+    let mut by_week: BTreeMap<PatientWeek, Vec<Score>> = BTreeMap::new();
+    for row in Scored::find_by_statement(sql(moods, values())).all(txn).await? {
         let week = (row.patient_id, monday(row.session_date));
-        scores.entry(week).or_default().push((row.session_date, row.mood_score));
+        by_week.entry(week).or_default().push((row.session_date, row.mood_score));
     }
     let mentioned =
         "SELECT patient_id, date_trunc('week', session_date::timestamp)::date AS week, min(label) AS label,
@@ -312,7 +312,7 @@ async fn week_rows(txn: &impl ConnectionTrait, scope: Scope) -> Result<Vec<serde
     }
     let row = |came: Came| {
         let week = (came.patient_id, came.week);
-        let scores = scores.get(&week).map_or(&[][..], Vec::as_slice);
+        let scores = by_week.get(&week).map_or(&[][..], Vec::as_slice);
         let kept = came.completed + came.missed;
         json!({
             "patient_id": came.patient_id, "week_start_date": came.week, "sessions_count": came.completed,

@@ -1,4 +1,4 @@
-//! Analytics: figures of sessions, days and weeks, kept right by aggregation runs ([`runs`], [`figures`]), and the four reports
+//! Analytics: figures of sessions, days and weeks, kept right by aggregation runs ([`runs`]), and the four reports
 //! that are read from them ([`overview`], [`progress`], [`trends`], [`topics`]).
 //!
 //! A session's day is the therapist's (`sessions.session_date`), and so is "today" in every report.

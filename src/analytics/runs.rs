@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr,
-    EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, TransactionTrait,
-    TryInsertResult,
+    EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    TransactionTrait, TryInsertResult,
 };
 use uuid::Uuid;
 
@@ -213,9 +213,9 @@ impl Analytics {
     /// [`Error::MovedOn`] when the lease is lost; else only faults.
     pub async fn aggregate(&self, lease: &Lease, run_id: Uuid) -> Result<Option<Model>> {
         let Some(mut run) = self.begin(lease, run_id).await? else { return Ok(None) };
-        let (total, mut told) = (self.therapists(&run, None).count(&self.db).await?, Instant::now());
+        let (total, mut told) = (therapists(&run, None).count(&self.db).await?, Instant::now());
         loop {
-            let batch = self.therapists(&run, run.done_up_to).limit(BATCH).all(&self.db).await?;
+            let batch = therapists(&run, run.done_up_to).limit(BATCH).all(&self.db).await?;
             if batch.is_empty() {
                 break;
             }
@@ -228,18 +228,6 @@ impl Analytics {
             }
         }
         self.finish(lease, run).await.map(Some)
-    }
-
-    /// The therapists whose figures a run is about, in the order it does them.
-    fn therapists(&self, run: &Model, after: Option<Uuid>) -> sea_orm::Select<user::Entity> {
-        let mut therapists = user::Entity::find().filter(user::Column::Role.eq(Role::Therapist));
-        if let Some(only) = run.therapist_id {
-            therapists = therapists.filter(user::Column::Id.eq(only));
-        }
-        if let Some(after) = after {
-            therapists = therapists.filter(user::Column::Id.gt(after));
-        }
-        therapists.order_by_asc(user::Column::Id)
     }
 
     async fn aggregate_one(
@@ -345,6 +333,18 @@ impl Analytics {
 async fn put(txn: &DatabaseTransaction, mut run: Model, change: impl FnOnce(&mut Model)) -> Result<Model> {
     change(&mut run);
     Ok(run.into_active_model().reset_all().update(txn).await?)
+}
+
+/// The therapists whose figures a run is about, in the order it does them.
+fn therapists(run: &Model, after: Option<Uuid>) -> Select<user::Entity> {
+    let mut therapists = user::Entity::find().filter(user::Column::Role.eq(Role::Therapist));
+    if let Some(only) = run.therapist_id {
+        therapists = therapists.filter(user::Column::Id.eq(only));
+    }
+    if let Some(after) = after {
+        therapists = therapists.filter(user::Column::Id.gt(after));
+    }
+    therapists.order_by_asc(user::Column::Id)
 }
 
 async fn work_out(

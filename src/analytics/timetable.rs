@@ -30,25 +30,25 @@ pub struct Timetable {
 impl Timetable {
     /// The first due time after a moment.
     #[must_use]
-    pub fn next(&self, run: Scheduled, after: DateTime<Utc>) -> DateTime<Utc> {
-        let days = self.days_around(after).filter_map(|day| self.due(run, day));
+    pub fn next(self, run: Scheduled, after: DateTime<Utc>) -> DateTime<Utc> {
+        let days = self.days_around(after).filter_map(move |day| self.due(run, day));
         days.filter(|due| *due > after).min().unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
     /// The last due time up to and including a moment.
     #[must_use]
-    pub fn last(&self, run: Scheduled, until: DateTime<Utc>) -> DateTime<Utc> {
+    pub fn last(self, run: Scheduled, until: DateTime<Utc>) -> DateTime<Utc> {
         let days = self.days_around(until).filter_map(|day| self.due(run, day));
         days.filter(|due| *due <= until).max().unwrap_or(DateTime::<Utc>::MIN_UTC)
     }
 
     /// A week before and after, and a day more: there is a Sunday on both sides.
-    fn days_around(&self, moment: DateTime<Utc>) -> impl Iterator<Item = NaiveDate> {
+    fn days_around(self, moment: DateTime<Utc>) -> impl Iterator<Item = NaiveDate> {
         let day = moment.with_timezone(&self.zone).date_naive();
         day.checked_sub_days(Days::new(8)).unwrap_or(day).iter_days().take(17)
     }
 
-    fn due(&self, run: Scheduled, day: NaiveDate) -> Option<DateTime<Utc>> {
+    fn due(self, run: Scheduled, day: NaiveDate) -> Option<DateTime<Utc>> {
         match run {
             Scheduled::Daily => Some(clock::moment(day, self.daily_hour, self.zone)),
             Scheduled::Weekly => {

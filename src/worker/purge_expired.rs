@@ -12,20 +12,21 @@ use crate::queue::jobs::PurgeExpired;
 /// Rows a statement.
 const BATCH: usize = 1000;
 
-/// What is removed, and when: table, primary key, condition.
+/// What is removed, and when: table, primary key, condition. `clock()` is the time by the clock that wrote the rows; what apalis keeps
+/// goes by that of the database.
 const RETENTION: [(&str, &str, &str); 8] = [
-    ("outbox_events", "seq", "created_at < now() - interval '7 days'"),
+    ("outbox_events", "seq", "created_at < clock() - interval '7 days'"),
     // After the events that tell of them: these point at their run.
     (
         "aggregation_runs",
         "id",
-        "updated_at < now() - CASE kind WHEN 'REFRESH' THEN interval '8 days' ELSE interval '90 days' END
+        "updated_at < clock() - CASE kind WHEN 'REFRESH' THEN interval '8 days' ELSE interval '90 days' END
             AND status IN ('COMPLETED', 'FAILED')",
     ),
-    ("idempotency_keys", "(user_id, key)", "created_at < now() - interval '24 hours'"),
-    ("rate_limits", "key", "expires_at < now()"),
-    ("auth_sessions", "id", "expires_at < now() - interval '30 days'"),
-    ("log_in_challenges", "id", "expires_at < now() - interval '1 day'"),
+    ("idempotency_keys", "(user_id, key)", "created_at < clock() - interval '24 hours'"),
+    ("rate_limits", "key", "expires_at < clock()"),
+    ("auth_sessions", "id", "expires_at < clock() - interval '30 days'"),
+    ("log_in_challenges", "id", "expires_at < clock() - interval '1 day'"),
     ("apalis.jobs", "id", "status IN ('Done', 'Killed') AND done_at < now() - interval '7 days'"),
     (
         "apalis.workers",
@@ -61,7 +62,8 @@ async fn purge(app: &App, table: &str, key: &str, condition: &str) -> Result<u64
     let statement = format!(
         "DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {condition} LIMIT {BATCH})"
     )
-    .replace("SELECT (user_id, key)", "SELECT user_id, key");
+    .replace("SELECT (user_id, key)", "SELECT user_id, key")
+    .replace("clock()", &format!("timestamptz '{}'", app.clock.now().to_rfc3339()));
     let mut removed = 0;
     loop {
         let batch = sqlx::query(AssertSqlSafe(statement.clone()))

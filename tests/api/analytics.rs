@@ -164,10 +164,11 @@ fn session(patient: usize, days_ago: i64, attendance: Attendance) -> Session {
     Session { id: Uuid::now_v7(), patient, date, start: None, minutes: None, attendance, notes: None }
 }
 
-fn with_notes(session: Session, mood: usize, topics: &[&str]) -> Session {
+fn with_notes(mut session: Session, mood: usize, topics: &[&str]) -> Session {
     let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
     let summary = "Improved coping skills".to_owned();
-    Session { notes: Some(Notes { mood, topics, summary }), ..session }
+    session.notes = Some(Notes { mood, topics, summary });
+    session
 }
 
 async fn written(plan: &mut Plan) -> (TestApp, Client, Uuid) {

@@ -318,6 +318,23 @@ async fn windows_that_have_passed_are_purged() {
     assert_eq!(app.count("SELECT count(*) FROM rate_limits").await, 1);
 }
 
+#[tokio::test]
+async fn what_has_not_expired_by_the_clock_that_wrote_it_is_kept() {
+    let app = TestApp::new().await;
+    // The tests' day is long past by any other clock.
+    let jane = app.therapist("jane").await;
+    therapybridge::queue::enqueue(&app.app.db, &therapybridge::queue::jobs::PurgeExpired { due: 1 })
+        .await
+        .unwrap();
+    app.run_jobs().await;
+    assert_eq!(
+        app.count("SELECT count(*) FROM apalis.jobs WHERE job_type = 'purge_expired' AND status = 'Done'")
+            .await,
+        1
+    );
+    jane.patient("Maria").await;
+}
+
 async fn ask(client: &Client, query: &str) -> Response {
     client.post("/graphql").json(&json!({ "query": query })).send().await.unwrap()
 }

@@ -257,7 +257,7 @@ async fn a_living_worker_whose_job_was_taken_away_stops_its_call() {
     hold.reached(1).await;
     let pool = app.app.pool();
     lease::register(pool, "usurper").await.unwrap();
-    app.run("UPDATE apalis.jobs SET lock_by = 'usurper', attempts = attempts + 1 WHERE status = 'Running'")
+    app.run("UPDATE apalis.jobs SET lock_by = 'usurper', attempts = attempts + 1 WHERE job_type = 'transcribe_session' AND status = 'Running'")
         .await;
     app.provider.left(1).await;
     assert_eq!(app.count("SELECT count(*) FROM apalis.jobs WHERE lock_by = 'usurper'").await, 1);

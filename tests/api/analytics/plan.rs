@@ -128,7 +128,7 @@ pub(super) fn practice() -> impl Strategy<Value = Plan> {
         let today = now.with_timezone(&zone).date_naive();
         let sessions = sessions.into_iter().map(|draft| draft.session(patients.len(), (now, zone, today)));
         let mut sessions: Vec<Session> = sessions.collect();
-        if cancelled && sessions.len() % 5 == 0 {
+        if cancelled && sessions.len().is_multiple_of(5) {
             for session in &mut sessions {
                 (session.attendance, session.notes) = (Attendance::Cancelled, None);
             }
@@ -237,7 +237,7 @@ impl Plan {
             let before = session.date;
             match (number % 5, session.attendance) {
                 (0, Attendance::Completed | Attendance::Scheduled) => {
-                    session.attendance = Attendance::Cancelled
+                    session.attendance = Attendance::Cancelled;
                 }
                 (1, Attendance::Cancelled) => session.attendance = Attendance::NoShow,
                 (2, Attendance::Completed) => session.date += TimeDelta::days(3),
