@@ -1,5 +1,5 @@
 //! `therapybridge demo`: the product's main job, done before your eyes by an ordinary client: over HTTP and a
-//! WebSocket subscription, with a recording that comes with the program.
+//! WebSocket subscription, with a recording that comes with the program; and the figures of a made-up year around it.
 
 mod client;
 mod show;
@@ -11,17 +11,34 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context;
+use chrono::DateTime;
+use chrono_tz::Tz;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use self::client::Client;
+use crate::actor::Actor;
 use crate::ai::models::{Models, Source, fetch_with_bar};
+use crate::analytics::runs;
 use crate::app::App;
 use crate::config::Config;
+use crate::entity::user;
+use crate::practice::{self, Wanted};
 
 const EMAIL: &str = "demo@therapybridge.example";
 const RECORDING: &[u8] = include_bytes!("../assets/samples/session_anxiety.mp3");
 /// The practice: the first one is the voice of the recording.
 const PATIENTS: [&str; 4] = ["Daniel Weber", "Maria Santos", "Aylin Yıldız", "Noah Okafor"];
+
+/// The year around the recording.
+const YEAR: Wanted = Wanted {
+    seed: 7,
+    now: DateTime::UNIX_EPOCH,
+    zone: Tz::UTC,
+    weeks: 52,
+    hours: 22,
+    regulars: PATIENTS.len(),
+};
 
 /// Fetches the local speech model, if it is needed and missing.
 ///
@@ -45,11 +62,15 @@ pub async fn run(app: &App, address: SocketAddr) -> anyhow::Result<()> {
     let password = kept_password(&app.config.database.data_dir.join("demo_password"))?;
     let mut client = Client::new(address);
     log_in(&mut client, &password).await.context("log in")?;
-    let patient_id = practice(&client).await.context("make the practice")?;
-    let session_id = session(&client, &patient_id).await.context("upload the recording")?;
+    let patients = practice(&client).await.context("make the practice")?;
+    let session_id = session(&client, &patients[0]).await.context("upload the recording")?;
     client.watch(&session_id, show::progress).await.context("watch the session")?;
     let session = client.call(include_str!("demo/notes.graphql"), json!({ "id": session_id })).await?;
     show::notes(&session["session"])?;
+    fill_a_year(app, &client, &patients).await.context("make a year of the practice up")?;
+    // Whose mood does the most.
+    let figures = json!({ "patient": patients[1] });
+    show::practice(&client.call(include_str!("demo/practice.graphql"), figures).await?)?;
     show::farewell(address, EMAIL, &password)
 }
 
@@ -73,13 +94,13 @@ async fn log_in(client: &mut Client, password: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The patients; makes those that are missing. Gives the id of the first one.
-async fn practice(client: &Client) -> anyhow::Result<String> {
+/// The patients; makes those that are missing. Gives their ids, in order.
+async fn practice(client: &Client) -> anyhow::Result<Vec<String>> {
     let create = "mutation ($input: CreatePatientInput!) {
         createPatient(input: $input) { patient { id } userErrors { message } } }";
     let found = client.call("{ patients(first: 100) { nodes { id name } } }", Value::Null).await?;
     let known = found["patients"]["nodes"].as_array().cloned().unwrap_or_default();
-    let mut first = None;
+    let mut ids = Vec::new();
     for name in PATIENTS {
         let id = match known.iter().find(|patient| patient["name"] == name) {
             Some(patient) => patient["id"].clone(),
@@ -88,9 +109,39 @@ async fn practice(client: &Client) -> anyhow::Result<String> {
                 made["createPatient"]["patient"]["id"].clone()
             }
         };
-        first.get_or_insert(id);
+        ids.push(id.as_str().context("no patient was made")?.to_owned());
     }
-    Ok(first.as_ref().and_then(Value::as_str).context("no patient was made")?.to_owned())
+    Ok(ids)
+}
+
+/// Gives the practice a year of appointments and notes, if it has none, and waits until its figures are worked out. What takes
+/// a year cannot be done through the API in a minute: these rows are written as they are.
+async fn fill_a_year(app: &App, client: &Client, patients: &[String]) -> anyhow::Result<()> {
+    let viewer = client.call("{ viewer { id } }", Value::Null).await?;
+    let therapist_id: Uuid = viewer["viewer"]["id"].as_str().context("nobody is logged in")?.parse()?;
+    if practice::is_there(app.pool(), therapist_id).await? {
+        return Ok(());
+    }
+    let wanted = Wanted { now: app.clock.now(), zone: user::zone(&app.db, therapist_id).await?, ..YEAR };
+    let mut plan = wanted.plan();
+    for (patient, id) in plan.patients.iter_mut().zip(patients) {
+        patient.id = Some(id.parse()?);
+    }
+    plan.write(app.pool(), therapist_id).await?;
+    let figures = runs::Wanted { therapist_id: Some(therapist_id), ..runs::Wanted::default() };
+    let run = app.analytics.request(figures).await?;
+    let mut news = app.feed.join(run.id);
+    loop {
+        let run =
+            app.analytics.run(&Actor::System { job: "demo" }, run.id).await?.context("the run is gone")?;
+        if let Some(reason) = run.error_message {
+            anyhow::bail!(reason);
+        }
+        if run.status.is_terminal() {
+            return Ok(());
+        }
+        news.next().await?.context("the server stops")?;
+    }
 }
 
 /// The patient's session; uploads the recording if there is none, and tries a failed one again.

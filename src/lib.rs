@@ -36,6 +36,7 @@ pub mod idempotency;
 pub mod notes;
 pub mod page;
 pub mod patients;
+pub mod practice;
 pub mod queue;
 pub mod random;
 pub mod secret_file;

@@ -58,6 +58,86 @@ pub(super) fn notes(session: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The figures of the practice.
+pub(super) fn practice(figures: &Value) -> anyhow::Result<()> {
+    let overview = &figures["practiceOverview"];
+    heading("The practice (around the recording a year was made up)")?;
+    line(&format!(
+        "{} patients, {} of them active; {} sessions this week, {} this month, {} to come; {} kept",
+        overview["totalPatients"],
+        overview["activePatients"],
+        overview["sessionsThisWeek"],
+        overview["sessionsThisMonth"],
+        overview["upcomingSessions"],
+        percent(&overview["completionRate"])
+    ))?;
+    trends(&figures["sessionTrends"])?;
+    topics(&figures["commonTopics"])?;
+    patient(&figures["patientProgress"])
+}
+
+fn trends(trends: &Value) -> anyhow::Result<()> {
+    heading("Sessions a week: █ held, ░ called off or missed")?;
+    for point in each(&trends["dataPoints"]) {
+        let count = |name: &str| usize::try_from(point[name].as_u64().unwrap_or(0)).unwrap_or(0);
+        let (held, lost) = (count("sessionsCompleted"), count("sessionsCancelled") + count("sessionsNoShow"));
+        let bar = "█".repeat(held) + &"░".repeat(lost);
+        line(&format!("{}  {bar} {held}", point["date"].as_str().unwrap_or("-")))?;
+    }
+    let summary = &trends["summary"];
+    line(&format!(
+        "{} sessions in 90 days, {:.1} a day; most on {}; {} kept",
+        summary["totalSessions"],
+        summary["avgPerDay"].as_f64().unwrap_or(0.0),
+        summary["peakDay"].as_str().unwrap_or("-"),
+        percent(&summary["completionRate"])
+    ))
+}
+
+fn topics(topics: &Value) -> anyhow::Result<()> {
+    heading("Topics of 12 weeks: sessions, patients, later half against earlier half")?;
+    for topic in each(&topics["topics"]) {
+        let arrow = match topic["trend"].as_str() {
+            Some("INCREASING") => "↑",
+            Some("DECREASING") => "↓",
+            _ => "→",
+        };
+        let name = topic["topic"].as_str().unwrap_or("-");
+        line(&format!("{name:<28} {:>3} {:>3}  {arrow}", topic["frequency"], topic["patientsAffected"]))?;
+    }
+    Ok(())
+}
+
+fn patient(progress: &Value) -> anyhow::Result<()> {
+    let mood = &progress["moodTrend"];
+    heading(&format!("{} in 12 weeks", progress["patientName"].as_str().unwrap_or("-")))?;
+    line(&format!(
+        "{} sessions, {} kept; mood {}, {}, {} against the half before",
+        progress["totalSessions"],
+        percent(&progress["attendanceRate"]),
+        mood["current"].as_str().unwrap_or("not known"),
+        mood["trajectory"].as_str().unwrap_or("no trend"),
+        mood["changePercent"].as_f64().map_or_else(|| "not known".into(), |change| format!("{change:+.0} %"))
+    ))?;
+    line(&format!("week by week  {}", each(&progress["dataPoints"]).map(step).collect::<String>()))
+}
+
+/// A week's mood, 1 to 5, as a bar; a dot where there was none.
+fn step(week: &Value) -> char {
+    match week["avgMoodScore"].as_f64() {
+        None => '·',
+        Some(..1.5) => '▁',
+        Some(..2.5) => '▂',
+        Some(..3.5) => '▄',
+        Some(..4.5) => '▆',
+        Some(_) => '█',
+    }
+}
+
+fn percent(rate: &Value) -> String {
+    rate.as_f64().map_or_else(|| "nothing".into(), |rate| format!("{:.0} %", rate * 100.0))
+}
+
 /// Where to go on.
 pub(super) fn farewell(address: SocketAddr, email: &str, password: &str) -> anyhow::Result<()> {
     heading("The server is up")?;

@@ -13,7 +13,7 @@ const LINES: [&[&str]; 10] = [
     &["auth", "notes", "transcript", "uploads", "costs"],
     &["analytics"],
     &["patients"],
-    &["sessions"],
+    &["sessions", "practice"],
     &["app"],
     // The worker and the API never know of each other: they meet in the database.
     &["worker", "graphql"],

@@ -25,6 +25,7 @@ mod matrix;
 mod notes;
 mod patients;
 mod pipeline;
+mod practice;
 mod presence;
 mod processes;
 mod providers;

@@ -56,15 +56,24 @@ impl Journal {
         self.strikes.lock().unwrap().push(Strike { from, to: now(), hits_work, shook_database: false });
     }
 
+    /// A process stands still from now on; it may do so when everything else has ended.
+    pub(crate) fn pausing(&self, hits_work: bool) -> usize {
+        self.strikes_from_now(hits_work, false)
+    }
+
     /// The database goes away just now.
     pub(crate) fn shaking(&self) -> usize {
-        let strike = Strike { from: now(), to: f64::MAX, hits_work: true, shook_database: true };
+        self.strikes_from_now(true, true)
+    }
+
+    fn strikes_from_now(&self, hits_work: bool, shook_database: bool) -> usize {
+        let strike = Strike { from: now(), to: f64::MAX, hits_work, shook_database };
         let mut strikes = self.strikes.lock().unwrap();
         strikes.push(strike);
         strikes.len() - 1
     }
 
-    /// It is back.
+    /// It is back, or goes on.
     pub(crate) fn shaken(&self, what: impl AsRef<str>, strike: usize) {
         self.note(what);
         self.strikes.lock().unwrap()[strike].to = now();

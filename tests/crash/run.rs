@@ -103,7 +103,9 @@ impl Run<'_> {
             self.fleet.signal(seat, Signal::CONT);
         }
         let strikes = self.journal.strikes();
-        let repaired = strikes.iter().map(|strike| strike.to).fold(repaired, f64::max);
+        // Who still stands still holds nothing up any more.
+        let ends = strikes.iter().map(|strike| strike.to).filter(|end| *end < f64::MAX);
+        let repaired = ends.fold(repaired, f64::max);
         self.journal.note("everything has ended");
         self.sweep().await;
         Evidence {
@@ -198,10 +200,10 @@ impl Run<'_> {
     }
 
     async fn wake(&self, seat: Seat, lasts: u64) {
-        let from = now();
+        let strike = self.journal.pausing(seat.is_worker());
         tokio::time::sleep(Duration::from_millis(lasts)).await;
         self.fleet.signal(seat, Signal::CONT);
-        self.journal.paused(format!("{seat} goes on"), from, seat.is_worker());
+        self.journal.shaken(format!("{seat} goes on"), strike);
     }
 
     /// Wakes those that have come to a failpoint and stand still there, some time later; never ends.
