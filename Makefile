@@ -11,7 +11,7 @@ PAGE   := web/dist/index.html
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: setup $(PAGE) ## Takes a sample recording through the whole pipeline, and stays up as a server.
+demo: setup $(PAGE) ## Takes a sample recording through the whole pipeline, shows a year's figures, and stays up as a server.
 	exec env MODELS_DIR="$${MODELS_DIR:-$(MODELS)}" cargo run -- demo
 
 test: setup $(PAGE) $(MODEL) ## Runs all the tests.

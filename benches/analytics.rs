@@ -16,7 +16,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -27,7 +27,7 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use futures::StreamExt;
 use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Row};
 use support::Therapist;
 use therapybridge::analytics::timetable::Scheduled;
 use therapybridge::analytics::window::{Days, Granularity};
@@ -73,14 +73,14 @@ async fn main() {
         jane.call("{ viewer { id } }", json!({})).await["viewer"]["id"].as_str().unwrap().parse().unwrap();
     run(&app, "CREATE ROLE bench SUPERUSER LOGIN PASSWORD 'bench'").await;
     fill(&app, jane_id, 0).await;
-    let mut there = 1;
+    let (mut there, mut blocks) = (1, Blocks::new());
     for size in sizes {
         println!("\n== {size} therapists");
         grow(&app, there, size).await;
         there = size;
         nightly(&app).await;
         run(&app, "VACUUM ANALYZE").await;
-        queries(&app, &jane, jane_id, folder.path()).await;
+        queries(&app, &jane, (jane_id, folder.path()), &mut blocks).await;
     }
     app.stop.cancel();
     serving.await.unwrap().unwrap();
@@ -165,14 +165,17 @@ fn memory_kib(name: &str) -> f64 {
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// A query of the API, and the statements behind it.
+/// A query of the API, and the statements behind it with their values.
 struct Case {
     name: &'static str,
     query: String,
-    statements: Vec<String>,
+    statements: Vec<(String, Vec<String>)>,
 }
 
-async fn queries(app: &App, jane: &Therapist, jane_id: Uuid, folder: &Path) {
+/// Blocks that the statements of each query touched with the fewest therapists.
+type Blocks = BTreeMap<&'static str, i64>;
+
+async fn queries(app: &App, jane: &Therapist, (jane_id, folder): (Uuid, &Path), first: &mut Blocks) {
     let patient: Uuid = sqlx::query_scalar(
         "SELECT patient_id FROM sessions WHERE therapist_id = $1 GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
     )
@@ -182,23 +185,52 @@ async fn queries(app: &App, jane: &Therapist, jane_id: Uuid, folder: &Path) {
     .unwrap();
     for case in cases(jane_id, patient) {
         let (mut nodes, mut blocks) = (BTreeSet::new(), 0);
-        for statement in &case.statements {
-            let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}");
-            let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain)).fetch_one(app.pool()).await.unwrap();
-            let plan = &plan[0]["Plan"];
-            blocks +=
-                plan["Shared Hit Blocks"].as_i64().unwrap() + plan["Shared Read Blocks"].as_i64().unwrap();
-            collect(app, plan, &mut nodes).await;
+        for (query, values) in &case.statements {
+            // As it is planned for these values, and for any.
+            for mode in ["force_custom_plan", "force_generic_plan"] {
+                let plan = explain(app, (query, values), mode).await;
+                let touched =
+                    ["Shared Hit Blocks", "Shared Read Blocks"].map(|kind| plan[kind].as_i64().unwrap());
+                if mode == "force_custom_plan" {
+                    blocks += touched.iter().sum::<i64>();
+                }
+                collect(app, &plan, &mut nodes).await;
+            }
         }
+        let least = *first.entry(case.name).or_insert(blocks);
+        assert!(
+            blocks <= least * 3 / 2 + 32,
+            "{}: {blocks} blocks, {least} with fewer therapists",
+            case.name
+        );
         let ours = over_http(jane, &case.query).await;
-        let bare = by_pgbench(app, folder, &[log_in(jane_id), case.statements.clone()].concat());
+        let statements = case.statements.iter().map(|(query, values)| inline(query, values));
+        let bare =
+            by_pgbench(app, folder, &log_in(jane_id).into_iter().chain(statements).collect::<Vec<_>>());
         println!(
-            "{:<17} {ours:>7.0?} over HTTP, {bare:>7.0?} by pgbench: {:.2}; {blocks:>4} blocks; {}",
+            "{:<17} {:>5} µs over HTTP, {:>5} µs by pgbench: {:.2}; {blocks:>4} blocks; {}",
             case.name,
+            ours.as_micros(),
+            bare.as_micros(),
             ours.as_secs_f64() / bare.as_secs_f64(),
             nodes.into_iter().collect::<Vec<_>>().join(", ")
         );
     }
+}
+
+/// The plan of a prepared statement, as it went.
+async fn explain(app: &App, (query, values): (&str, &[String]), mode: &str) -> Value {
+    let mut connection = app.pool().acquire().await.unwrap();
+    let (set, prepare) = (format!("SET plan_cache_mode = {mode}"), format!("PREPARE probe AS {query}"));
+    for statement in [set, prepare] {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await.unwrap();
+    }
+    let arguments = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE probe{arguments}");
+    let row = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_one(&mut *connection).await.unwrap();
+    let plan: Value = serde_json::from_str(&row.get::<String, _>(0)).unwrap();
+    sqlx::raw_sql("DEALLOCATE probe; RESET plan_cache_mode").execute(&mut *connection).await.unwrap();
+    plan[0]["Plan"].clone()
 }
 
 /// What every request begins with: whether the log-in is good, and where the therapist lives.
@@ -230,9 +262,7 @@ fn cases(jane: Uuid, patient: Uuid) -> Vec<Case> {
         Case {
             name: "practiceOverview",
             query: "{ practiceOverview { totalPatients activePatients sessionsThisWeek sessionsThisMonth upcomingSessions completionRate } }".into(),
-            statements: vec![inline(
-                overview::QUERY,
-                &[
+            statements: vec![(overview::QUERY.to_owned(), vec![
                     quote(&jane), quote(&recent.first), quote(&recent.last), quote(&week.first), quote(&week.last),
                     quote(&month.first), quote(&month.last), quote(&now.to_rfc3339()),
                 ],
@@ -241,14 +271,12 @@ fn cases(jane: Uuid, patient: Uuid) -> Vec<Case> {
         Case {
             name: "sessionTrends",
             query: "{ sessionTrends(period: Y1, granularity: WEEK) { dataPoints { date sessionsCompleted completionRate } summary { totalSessions peakDay } } }".into(),
-            statements: vec![inline(trends::QUERY, &[quote(&jane), quote(&year.first), quote(&year.last)])],
+            statements: vec![(trends::QUERY.to_owned(), vec![quote(&jane), quote(&year.first), quote(&year.last)])],
         },
         Case {
             name: "commonTopics",
             query: "{ commonTopics { topics { topic frequency patientsAffected trend } } }".into(),
-            statements: vec![inline(
-                topics::QUERY,
-                &[quote(&jane), quote(&weeks.first), quote(&weeks.last), quote(&weeks.middle()), "20".into()],
+            statements: vec![(topics::QUERY.to_owned(), vec![quote(&jane), quote(&weeks.first), quote(&weeks.last), quote(&weeks.middle()), "20".into()],
             )],
         },
         Case {
@@ -258,13 +286,13 @@ fn cases(jane: Uuid, patient: Uuid) -> Vec<Case> {
                     recentSessions {{ date mood keyTopics progressNotes }} commonTopics {{ topic frequency }} dataPoints {{ weekStart avgMoodScore }} }} }}"
             ),
             statements: vec![
-                format!("SELECT * FROM patients WHERE id = '{patient}' AND therapist_id = '{jane}'"),
-                inline(progress::ATTENDANCE, &of_patient),
-                inline(progress::RECENT, &and("10")),
-                inline(progress::MOODS, &of_patient),
-                inline(progress::TOPICS, &and("10")),
-                inline(progress::WEEKS, &[quote(&patient), quote(&monday), quote(&weeks.last)]),
-                audit,
+                (format!("SELECT * FROM patients WHERE id = '{patient}' AND therapist_id = '{jane}'"), vec![]),
+                (progress::ATTENDANCE.to_owned(), of_patient.to_vec()),
+                (progress::RECENT.to_owned(), and("10")),
+                (progress::MOODS.to_owned(), of_patient.to_vec()),
+                (progress::TOPICS.to_owned(), and("10")),
+                (progress::WEEKS.to_owned(), vec![quote(&patient), quote(&monday), quote(&weeks.last)]),
+                (audit, vec![]),
             ],
         },
     ]

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use self::client::Client;
 use crate::actor::Actor;
 use crate::ai::models::{Models, Source, fetch_with_bar};
-use crate::analytics::runs;
+use crate::analytics::{runs, window};
 use crate::app::App;
 use crate::config::Config;
 use crate::entity::user;
@@ -119,15 +119,9 @@ async fn practice(client: &Client) -> anyhow::Result<Vec<String>> {
 async fn fill_a_year(app: &App, client: &Client, patients: &[String]) -> anyhow::Result<()> {
     let viewer = client.call("{ viewer { id } }", Value::Null).await?;
     let therapist_id: Uuid = viewer["viewer"]["id"].as_str().context("nobody is logged in")?.parse()?;
-    if practice::is_there(app.pool(), therapist_id).await? {
-        return Ok(());
+    if !practice::is_there(app.pool(), therapist_id).await? {
+        make_a_year_up(app, therapist_id, patients).await?;
     }
-    let wanted = Wanted { now: app.clock.now(), zone: user::zone(&app.db, therapist_id).await?, ..YEAR };
-    let mut plan = wanted.plan();
-    for (patient, id) in plan.patients.iter_mut().zip(patients) {
-        patient.id = Some(id.parse()?);
-    }
-    plan.write(app.pool(), therapist_id).await?;
     let figures = runs::Wanted { therapist_id: Some(therapist_id), ..runs::Wanted::default() };
     let run = app.analytics.request(figures).await?;
     let mut news = app.feed.join(run.id);
@@ -144,11 +138,25 @@ async fn fill_a_year(app: &App, client: &Client, patients: &[String]) -> anyhow:
     }
 }
 
+async fn make_a_year_up(app: &App, therapist_id: Uuid, patients: &[String]) -> anyhow::Result<()> {
+    let wanted = Wanted { now: app.clock.now(), zone: user::zone(&app.db, therapist_id).await?, ..YEAR };
+    let mut plan = wanted.plan();
+    for (patient, id) in plan.patients.iter_mut().zip(patients) {
+        patient.id = Some(id.parse()?);
+    }
+    // The recording is what was held today.
+    let today = window::today(wanted.now, wanted.zone);
+    plan.sessions.retain(|session| session.patient != 0 || session.date != today);
+    Ok(plan.write(app.pool(), therapist_id).await?)
+}
+
 /// The patient's session; uploads the recording if there is none, and tries a failed one again.
 async fn session(client: &Client, patient_id: &str) -> anyhow::Result<String> {
-    let of_patient = "query ($id: ID!) { patient(id: $id) { sessions(first: 1) { nodes { id status } } } }";
+    let of_patient = "query ($id: ID!) { patient(id: $id) { sessions(first: 100) { nodes { id status } } } }";
     let found = client.call(of_patient, json!({ "id": patient_id })).await?;
-    let known = &found["patient"]["sessions"]["nodes"][0];
+    // Appointments without a recording have no status.
+    let mut sessions = found["patient"]["sessions"]["nodes"].as_array().into_iter().flatten();
+    let known = sessions.find(|session| !session["status"].is_null()).unwrap_or(&Value::Null);
     if known["status"] == "FAILED" {
         let retry = "mutation ($id: ID!) { retrySession(sessionId: $id) { userErrors { message } } }";
         client.call(retry, json!({ "id": known["id"] })).await?;

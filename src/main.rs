@@ -43,9 +43,9 @@ enum Command {
     },
     /// Prints the GraphQL schema.
     Schema,
-    /// Takes a sample recording through the whole pipeline, and stays up as a server.
+    /// Takes a sample recording through the whole pipeline, shows the figures of a made-up year, and stays up as a server.
     Demo {
-        /// Stops when the notes are printed.
+        /// Stops when everything is printed.
         #[arg(long)]
         exit: bool,
     },

@@ -47,7 +47,7 @@ pub const QUERY: &str = "SELECT
     (SELECT count(*) FROM patients WHERE therapist_id = $1 AND archived_at IS NULL) AS total_patients,
     (SELECT count(DISTINCT s.patient_id) FROM sessions AS s JOIN patients AS p ON p.id = s.patient_id
      WHERE s.therapist_id = $1 AND s.session_date BETWEEN $2 AND $3 AND s.attendance = 'COMPLETED'
-       AND p.archived_at IS NULL) AS active_patients,
+       AND p.therapist_id = $1 AND p.archived_at IS NULL) AS active_patients,
     (SELECT coalesce(sum(completed_sessions), 0) FROM daily_stats
      WHERE therapist_id = $1 AND stat_date BETWEEN $4 AND $5) AS sessions_this_week,
     (SELECT coalesce(sum(completed_sessions), 0) FROM daily_stats

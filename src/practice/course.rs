@@ -35,7 +35,6 @@ const REGULAR_COURSES: [Course; 4] = [Course::UpAndDown, Course::Better, Course:
 /// Everything that holds for the whole practice.
 struct Frame {
     wanted: Wanted,
-    today: NaiveDate,
     /// Monday of week 0.
     first: NaiveDate,
     /// Number of the present week.
@@ -92,7 +91,6 @@ impl Frame {
         }
         Self {
             wanted,
-            today,
             first: monday(today) - TimeDelta::weeks(i64::from(present)),
             present,
             holidays,
@@ -235,10 +233,6 @@ impl Frame {
     }
 
     fn at(&self, date: NaiveDate, hour: u32) -> DateTime<Utc> {
-        debug_assert!(
-            date > self.today - TimeDelta::weeks(i64::from(self.present) + 2),
-            "within the practice"
-        );
         moment(date, hour, self.wanted.zone)
     }
 }

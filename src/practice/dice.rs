@@ -1,6 +1,6 @@
 //! Chance that repeats itself.
 
-/// SplitMix64: short, good enough for stories, and the same in every version of every library.
+/// `SplitMix64`: short, good enough for stories, and the same in every version of every library.
 #[derive(Clone, Debug)]
 pub(super) struct Dice(u64);
 

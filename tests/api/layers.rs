@@ -17,7 +17,7 @@ const LINES: [&[&str]; 10] = [
     &["app"],
     // The worker and the API never know of each other: they meet in the database.
     &["worker", "graphql"],
-    // The demo is an ordinary client: it knows the server's address, not its insides.
+    // The demo is an ordinary client; only the year that it makes up is written as it is.
     &["server", "demo", "admin"],
     // Puts the parts together.
     &["main"],
