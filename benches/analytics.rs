@@ -228,7 +228,7 @@ async fn explain(app: &App, (query, values): (&str, &[String]), mode: &str) -> V
     let arguments = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
     let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE probe{arguments}");
     let row = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_one(&mut *connection).await.unwrap();
-    let plan: Value = serde_json::from_str(&row.get::<String, _>(0)).unwrap();
+    let plan: Value = row.get(0);
     sqlx::raw_sql("DEALLOCATE probe; RESET plan_cache_mode").execute(&mut *connection).await.unwrap();
     plan[0]["Plan"].clone()
 }
