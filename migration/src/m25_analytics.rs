@@ -96,6 +96,8 @@ CREATE TABLE aggregation_runs (
     -- How far it has come: therapists are done in the order of their ids.
     done_up_to    uuid,
     therapists    integer NOT NULL DEFAULT 0 CHECK (therapists >= 0),
+    -- Those whose figures could not be worked out.
+    skipped       integer NOT NULL DEFAULT 0 CHECK (skipped >= 0),
     days          bigint NOT NULL DEFAULT 0 CHECK (days >= 0),
     changes       bigint NOT NULL DEFAULT 0 CHECK (changes >= 0),
     error_message text,

@@ -124,7 +124,9 @@ async fn write_sessions(
 ) -> Result<i64> {
     let (mut rows, mut topics) = (Vec::new(), Vec::new());
     for Outdated { id, patient_id, extraction_run_id, session_date, duration_minutes, notes } in outdated {
-        let notes: Notes = serde_json::from_value(notes).map_err(anyhow::Error::new)?;
+        // What serde has to say quotes the notes, and would stand in the log.
+        let notes: Notes = serde_json::from_value(notes)
+            .map_err(|_| anyhow::anyhow!("the notes of run {extraction_run_id} cannot be read"))?;
         let Metrics { mood, topics: its, strategies, action_items, has_risk_flags } = Metrics::of(&notes);
         topics.extend(its.iter().map(|(topic, label)| {
             json!({ "session_id": id, "topic": topic, "label": label, "patient_id": patient_id, "session_date": session_date })

@@ -277,5 +277,6 @@ fn named<T: serde::de::DeserializeOwned>(name: Option<String>) -> Result<Option<
 }
 
 fn read<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T> {
-    Ok(serde_json::from_value(value).map_err(anyhow::Error::new)?)
+    // What serde has to say quotes the value, and would stand in the log.
+    Ok(serde_json::from_value(value).map_err(|_| anyhow::anyhow!("a stored figure cannot be read"))?)
 }

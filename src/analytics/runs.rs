@@ -224,7 +224,14 @@ impl Analytics {
                 if tell {
                     told = Instant::now();
                 }
-                run = self.aggregate_one(lease, run, therapist.id, (total, tell)).await?;
+                run = match self.aggregate_one(lease, run.clone(), therapist.id, (total, tell)).await {
+                    Ok(run) => run,
+                    Err(Error::Internal(error)) => {
+                        tracing::error!(therapist = %therapist.id, ?error, "figures were not worked out");
+                        self.skip(lease, run, therapist.id).await?
+                    }
+                    Err(other) => return Err(other),
+                };
             }
         }
         self.finish(lease, run).await.map(Some)
@@ -256,12 +263,32 @@ impl Analytics {
         Ok(run)
     }
 
+    /// Passes over a therapist whose figures cannot be worked out: nobody else waits for that.
+    async fn skip(&self, lease: &Lease, run: Model, therapist_id: Uuid) -> Result<Model> {
+        let txn = self.db.begin().await?;
+        lease.hold(&txn).await?;
+        let run = put(&txn, run, |run| {
+            run.done_up_to = Some(therapist_id);
+            run.skipped += 1;
+        })
+        .await?;
+        self.commit(txn).await?;
+        Ok(run)
+    }
+
     async fn finish(&self, lease: &Lease, run: Model) -> Result<Model> {
         let (txn, now) = (self.db.begin().await?, self.clock.now());
         lease.hold(&txn).await?;
         let run = self
             .write(&txn, run, |run| {
                 (run.status, run.progress, run.finished_at) = (Status::Completed, 100, Some(now));
+                if run.skipped > 0 {
+                    let message = format!(
+                        "The figures of {} therapists could not be worked out; the server's log says why.",
+                        run.skipped
+                    );
+                    (run.status, run.error_message) = (Status::Failed, Some(message));
+                }
             })
             .await?;
         self.commit(txn).await?;

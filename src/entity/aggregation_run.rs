@@ -84,6 +84,8 @@ pub struct Model {
     pub done_up_to: Option<Uuid>,
     /// How many therapists are done.
     pub therapists: i32,
+    /// How many were passed over, because their figures could not be worked out.
+    pub skipped: i32,
     /// Days with sessions that were worked out; weeks, in a weekly run.
     pub days: i64,
     /// Rows that were not as they should be.

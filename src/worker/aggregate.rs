@@ -36,10 +36,11 @@ fn tell(app: &App, run: &Model) {
         run = %run.id,
         kind = ?run.kind,
         therapists = run.therapists,
+        skipped = run.skipped,
         days = run.days,
         changes = run.changes,
         took_ms = took,
         next_run,
-        "aggregation completed"
+        "aggregation ended"
     );
 }

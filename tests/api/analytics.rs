@@ -452,6 +452,9 @@ async fn a_run_that_cannot_be_done_says_so_and_the_next_one_repairs() {
     let mut plan = small(1, vec![with_notes(session(0, 1, Attendance::Completed), 2, &["sleep"])]);
     plan.write(&app, id).await;
     app.run("UPDATE extraction_runs SET notes = '{\"no\": \"notes\"}'").await;
+    // Whoever comes after waits for nobody.
+    let (_, other) = therapist(&app, "UTC").await;
+    small(1, vec![session(0, 1, Attendance::Completed)]).write(&app, other).await;
     app.app.analytics.request(Wanted::default()).await.unwrap();
     let until_given_up = async {
         while app.count("SELECT count(*) FROM aggregation_runs WHERE status = 'FAILED'").await == 0 {
@@ -464,6 +467,10 @@ async fn a_run_that_cannot_be_done_says_so_and_the_next_one_repairs() {
     let run = admin.call(runs, json!({})).await["aggregationRuns"]["nodes"][0].clone();
     assert_eq!((&run["status"], run["finishedAt"].is_string()), (&json!("FAILED"), true));
     let message = run["errorMessage"].as_str().unwrap();
+    assert_eq!(
+        app.count(&format!("SELECT count(*) FROM daily_stats WHERE therapist_id = '{other}'")).await,
+        1
+    );
     assert!(
         !message.is_empty() && !message.contains("notes") && !message.contains("missing field"),
         "{message}"
