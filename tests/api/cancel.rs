@@ -58,7 +58,8 @@ async fn cancelling_stops_the_call_under_way_and_retrying_goes_on() {
     assert_eq!(statuses(&watch.until_end().await).last().unwrap(), "FAILED");
     drop(hold);
     assert_eq!(app.provider.calls(Endpoint::Speech).len(), 1, "no further call goes out");
-    let left = "SELECT count(*) FROM apalis.jobs WHERE status <> 'Done' AND job_type <> 'refresh_analytics'";
+    let left = "SELECT count(*) FROM apalis.jobs
+        WHERE status <> 'Done' AND job_type IN ('transcribe_session', 'extract_notes')";
     assert_eq!(app.count(left).await, 0);
     assert_eq!(
         app.count("SELECT count(*) FROM audit_events WHERE action = 'session.cancel_processing'").await,
