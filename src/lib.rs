@@ -30,6 +30,7 @@ pub mod demo;
 pub mod entity;
 pub mod error;
 pub mod events;
+pub mod exports;
 pub mod failpoint;
 pub mod graphql;
 pub mod idempotency;
