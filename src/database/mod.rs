@@ -22,8 +22,10 @@ const OLDEST_SERVER: i32 = 140_000;
 /// Key of the advisory lock that lets one process at a time change the schema.
 const MIGRATION_LOCK: i64 = 0x7468_6572_6170_7901;
 
-/// A connection that does not answer for so long before it is used is no connection.
+/// A connection that does not answer a check for so long is no connection.
 const CHECK_PATIENCE: Duration = Duration::from_secs(1);
+/// A connection that answered so recently is used without another check: each costs a round trip.
+const FRESH: Duration = Duration::from_millis(50);
 
 /// An open database, and the private cluster under it where there is one.
 #[derive(Debug)]
@@ -169,7 +171,10 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> anyhow:
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(10))
         .test_before_acquire(false)
-        .before_acquire(|connection, _| Box::pin(is_usable(connection)))
+        .after_release(|connection, _| Box::pin(is_usable(connection)))
+        .before_acquire(|connection, idle| {
+            Box::pin(async move { Ok(idle.idle_for < FRESH || is_usable(connection).await?) })
+        })
         .connect_with(options.application_name("therapybridge"))
         .await?;
     let version: i32 =
@@ -178,8 +183,8 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> anyhow:
     Ok(pool)
 }
 
-/// Takes the place of a ping before a connection is used. One that does not answer at once is given up: somewhere on the way
-/// its answers are lost.
+/// Looked at after each use, when nobody waits for it, and again before the next unless that follows at once. A connection
+/// that does not answer is given up: somewhere on the way its answers are lost.
 async fn is_usable(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     match tokio::time::timeout(CHECK_PATIENCE, is_between_transactions(connection)).await {
         Ok(usable) => usable,
