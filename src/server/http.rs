@@ -1,5 +1,6 @@
 //! GraphQL over HTTP: `POST /graphql`, and the way to the other transports on the same path.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::OnceLock;
 
 use async_graphql::parser::types::OperationType;
@@ -11,9 +12,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use serde::Deserialize;
-use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::budget::{Balance, Overdraft};
@@ -139,20 +139,20 @@ async fn from_json<E: Executor>(call: &Call<E>, body: Body) -> Result<Response, 
     }
 }
 
-/// Executes a query or a mutation in a task of its own, so that a panic is an answer too. When the client
-/// goes away a query is dropped, but a mutation goes on: nothing must stop half way.
+/// Executes a query or a mutation; a panic is an answer too. When the client goes away a query is dropped, but a mutation,
+/// in a task of its own, goes on: nothing must stop half way.
 pub(super) async fn execute<E: Executor>(
     schema: &E,
     request: Request,
     operation: OperationType,
 ) -> Result<GraphqlResponse, Refusal> {
     let schema = schema.clone();
-    let task = tokio::spawn(async move { schema.execute(request).await }.in_current_span());
+    let execution = async move { schema.execute(request).await }.in_current_span();
     let response = match operation {
-        OperationType::Mutation => task.await,
-        _ => AbortOnDropHandle::new(task).await,
+        OperationType::Mutation => tokio::spawn(execution).await.ok(),
+        _ => AssertUnwindSafe(execution).catch_unwind().await.ok(),
     };
-    response.map_err(|_| {
+    response.ok_or_else(|| {
         tracing::error!("a resolver panicked");
         Refusal::internal()
     })
