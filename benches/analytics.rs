@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use futures::StreamExt;
+use sea_orm::{DatabaseBackend, QueryTrait};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
 use support::Therapist;
@@ -35,6 +36,7 @@ use therapybridge::analytics::{overview, progress, topics, trends};
 use therapybridge::app::App;
 use therapybridge::clock::{Clock, SystemClock};
 use therapybridge::config::Config;
+use therapybridge::entity::user;
 use therapybridge::practice::Wanted;
 use therapybridge::server::Server;
 use therapybridge::worker;
@@ -183,6 +185,7 @@ async fn queries(app: &App, jane: &Therapist, (jane_id, folder): (Uuid, &Path), 
     .fetch_one(app.pool())
     .await
     .unwrap();
+    let log_in = log_in(app, jane_id).await;
     for case in cases(jane_id, patient) {
         let (mut nodes, mut blocks) = (BTreeSet::new(), 0);
         for (query, values) in &case.statements {
@@ -206,7 +209,7 @@ async fn queries(app: &App, jane: &Therapist, (jane_id, folder): (Uuid, &Path), 
         let ours = over_http(jane, &case.query).await;
         let statements = case.statements.iter().map(|(query, values)| inline(query, values));
         let bare =
-            by_pgbench(app, folder, &log_in(jane_id).into_iter().chain(statements).collect::<Vec<_>>());
+            by_pgbench(app, folder, &[log_in.clone()].into_iter().chain(statements).collect::<Vec<_>>());
         println!(
             "{:<17} {:>5} µs over HTTP, {:>5} µs by pgbench: {:.2}; {blocks:>4} blocks; {}",
             case.name,
@@ -233,16 +236,15 @@ async fn explain(app: &App, (query, values): (&str, &[String]), mode: &str) -> V
     plan[0]["Plan"].clone()
 }
 
-/// What every request begins with: whether the log-in is good, and where the therapist lives.
-fn log_in(jane_id: Uuid) -> Vec<String> {
-    vec![
-        format!(
-            "SELECT * FROM users WHERE id = '{jane_id}' AND is_active AND EXISTS (
-                 SELECT 1 FROM auth_sessions WHERE family_id = (SELECT family_id FROM auth_sessions WHERE user_id = '{jane_id}' LIMIT 1)
-                   AND user_id = '{jane_id}' AND NOT is_revoked)"
-        ),
-        format!("SELECT timezone FROM users WHERE id = '{jane_id}'"),
-    ]
+/// What every request begins with: whether the log-in is good.
+async fn log_in(app: &App, jane_id: Uuid) -> String {
+    let family: Uuid = sqlx::query_scalar("SELECT family_id FROM auth_sessions WHERE user_id = $1")
+        .bind(jane_id)
+        .fetch_one(app.pool())
+        .await
+        .unwrap();
+    let query = user::in_log_in(jane_id, family).build(DatabaseBackend::Postgres);
+    query.to_string()
 }
 
 fn cases(jane: Uuid, patient: Uuid) -> Vec<Case> {

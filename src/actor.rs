@@ -1,5 +1,6 @@
 //! Who asks, and what each role may do. Decided here and in the scoped finders of `entity`, nowhere else.
 
+use chrono_tz::Tz;
 use uuid::Uuid;
 
 use crate::entity::user::{self, Role};
@@ -18,6 +19,8 @@ pub enum Actor {
         role: Role,
         /// The log-in (`auth_sessions.family_id`).
         auth_session: Uuid,
+        /// Where: what is a day for them.
+        zone: Tz,
     },
     /// The server itself, in a job.
     System {
@@ -36,6 +39,12 @@ pub enum NotesView {
 }
 
 impl Actor {
+    /// A user in a log-in.
+    #[must_use]
+    pub fn user(user: &user::Model, auth_session: Uuid) -> Self {
+        Self::User { id: user.id, role: user.role, auth_session, zone: user.zone() }
+    }
+
     /// The user's id.
     ///
     /// # Errors
@@ -46,6 +55,12 @@ impl Actor {
             Self::Anonymous => Err(Error::Unauthenticated),
             Self::System { .. } => Err(Error::Forbidden),
         }
+    }
+
+    /// The time zone whose days count; that of nobody is UTC.
+    #[must_use]
+    pub fn zone(&self) -> Tz {
+        if let Self::User { zone, .. } = self { *zone } else { Tz::UTC }
     }
 
     /// The user's id, if the user is a therapist.

@@ -23,7 +23,6 @@ use uuid::Uuid;
 
 use crate::actor::Actor;
 use crate::clock::Clock;
-use crate::entity::user;
 use crate::error::{Error, Result};
 use crate::events::Notifier;
 
@@ -53,9 +52,8 @@ impl Analytics {
         Self { db, clock, notifier }
     }
 
-    async fn asking(&self, actor: &Actor) -> Result<Asking> {
-        let (therapist_id, now) = (actor.therapist_id()?, self.clock.now());
-        let zone = user::zone(&self.db, therapist_id).await?;
+    fn asking(&self, actor: &Actor) -> Result<Asking> {
+        let (therapist_id, zone, now) = (actor.therapist_id()?, actor.zone(), self.clock.now());
         Ok(Asking { therapist_id, now, zone, today: window::today(now, zone) })
     }
 }

@@ -66,7 +66,7 @@ impl Analytics {
     /// # Errors
     /// [`Error::Forbidden`](crate::error::Error::Forbidden) for others than therapists.
     pub async fn overview(&self, actor: &Actor) -> Result<Overview> {
-        let asking = self.asking(actor).await?;
+        let asking = self.asking(actor)?;
         self.overview_of(asking).await
     }
 
@@ -75,7 +75,7 @@ impl Analytics {
     /// # Errors
     /// Those of [`overview`](Self::overview).
     pub async fn overview_for_now(&self, actor: &Actor) -> Result<(Overview, DateTime<Utc>)> {
-        let asking = self.asking(actor).await?;
+        let asking = self.asking(actor)?;
         let overview = self.overview_of(asking).await?;
         let tomorrow = asking.today.succ_opt().unwrap_or(NaiveDate::MAX);
         let midnight = clock::moment(tomorrow, 0, asking.zone);

@@ -135,7 +135,7 @@ impl Analytics {
         patient_id: Uuid,
         (weeks, limit): (i32, i32),
     ) -> Result<Option<Progress>> {
-        let asking = self.asking(actor).await?;
+        let asking = self.asking(actor)?;
         let (weeks, limit) = (checked_weeks(weeks)?, checked_limit(limit)?);
         let own = patient::visible_to(actor).filter(patient::Column::Id.eq(patient_id));
         let Some(patient) = own.one(&self.db).await? else { return Ok(None) };

@@ -69,7 +69,7 @@ impl Analytics {
     /// [`Error::Forbidden`](crate::error::Error::Forbidden) for others than therapists;
     /// [`Error::BadRequest`](crate::error::Error::BadRequest) for a `limit` that is not 1 to 100, or `weeks` not 1 to 104.
     pub async fn topics(&self, actor: &Actor, limit: i32, weeks: i32) -> Result<Vec<Topic>> {
-        let asking = self.asking(actor).await?;
+        let asking = self.asking(actor)?;
         let (limit, weeks) = (checked_limit(limit)?, checked_weeks(weeks)?);
         let days = Days::ending(asking.today, weeks * 7);
         let values = [

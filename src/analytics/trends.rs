@@ -130,7 +130,7 @@ impl Analytics {
     /// # Errors
     /// [`Error::Forbidden`](crate::error::Error::Forbidden) for others than therapists.
     pub async fn trends(&self, actor: &Actor, period: Period, granularity: Granularity) -> Result<Trends> {
-        let asking = self.asking(actor).await?;
+        let asking = self.asking(actor)?;
         let days = period.days(asking.today);
         let values = [asking.therapist_id.into(), days.first.into(), days.last.into()];
         let stats = Day::find_by_statement(sql(QUERY, values)).all(&self.db).await?;

@@ -150,7 +150,7 @@ impl Auth {
         let family_id = Uuid::now_v7();
         let tokens = self.open(&txn, (user, family_id), origin, "user.sign_up").await?;
         if let Some(code) = invitation_code {
-            let actor = Actor::User { id: tokens.user.id, role: tokens.user.role, auth_session: family_id };
+            let actor = Actor::user(&tokens.user, family_id);
             let witness = Witness { actor: &actor, origin, at: now };
             invitation::accept(&txn, witness, ("invitationCode", &code)).await?;
         }
@@ -288,7 +288,7 @@ impl Auth {
         let claims = self.access.verify(access_token, self.clock.now()).ok_or(Error::Unauthenticated)?;
         let attendance = self.presence.attend(claims.sub, claims.sid);
         let user = self.alive(claims.sub, claims.sid).await?;
-        let actor = Actor::User { id: user.id, role: user.role, auth_session: claims.sid };
+        let actor = Actor::user(&user, claims.sid);
         let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or(Error::Unauthenticated)?;
         Ok(Bearer { actor, expires_at, attendance })
     }
@@ -306,7 +306,7 @@ impl Auth {
     /// [`Error::Unauthenticated`] once the log-in has ended, or the user is deactivated or has another role.
     pub async fn still_welcome(&self, actor: &Actor) -> Result<()> {
         match actor {
-            Actor::User { id, auth_session, role } => {
+            Actor::User { id, auth_session, role, .. } => {
                 let user = self.alive(*id, *auth_session).await?;
                 if user.role == *role { Ok(()) } else { Err(Error::Unauthenticated) }
             }
@@ -355,7 +355,7 @@ impl Auth {
         origin: &Origin,
         action: &'static str,
     ) -> Result<(), DbErr> {
-        let actor = Actor::User { id: user.id, role: user.role, auth_session: family_id };
+        let actor = Actor::user(user, family_id);
         let witness = Witness { actor: &actor, origin, at: self.clock.now() };
         let event =
             audit::Event { action, subject_type: "user", subject_id: Some(user.id), ..Default::default() };

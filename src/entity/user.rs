@@ -69,6 +69,14 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+impl Model {
+    /// The time zone.
+    #[must_use]
+    pub fn zone(&self) -> Tz {
+        self.timezone.parse().unwrap_or(Tz::UTC)
+    }
+}
+
 /// The time zone of a user; that of nobody is UTC.
 ///
 /// # Errors

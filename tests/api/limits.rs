@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 use futures::future::join_all;
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -281,7 +282,7 @@ async fn therapist(app: &TestApp, name: &str) -> Actor {
     let client = app.therapist(name).await;
     let viewer = client.call("{ viewer { id } }", json!({})).await;
     let id = viewer["viewer"]["id"].as_str().unwrap().parse().unwrap();
-    Actor::User { id, role: Role::Therapist, auth_session: Uuid::nil() }
+    Actor::User { id, role: Role::Therapist, auth_session: Uuid::nil(), zone: Tz::UTC }
 }
 
 #[tokio::test]
