@@ -31,7 +31,7 @@ crash-test: setup ## Kills, stops and cuts off processes and database, and looks
 run: $(PAGE) ## Runs the server with its worker, in release mode.
 	exec env MODELS_DIR="$${MODELS_DIR:-$(MODELS)}" cargo run --release -- serve
 
-setup: ## Installs what is missing: PostgreSQL, CMake, a C++ compiler, pip, Node.js.
+setup: ## Installs what is missing: PostgreSQL, CMake, a C++ compiler, pip, Node.js, poppler, qpdf.
 	@scripts/setup
 
 model: $(MODEL) ## Fetches the speech model tiny.en (78 MB), unless it is there.

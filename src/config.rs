@@ -55,6 +55,8 @@ pub struct Config {
     pub worker: WorkerConfig,
     /// The clock of analytics.
     pub analytics: AnalyticsConfig,
+    /// The letters of exports.
+    pub fonts: FontsConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -239,6 +241,26 @@ impl FromStr for Hour {
     }
 }
 
+/// The letters of exports.
+#[derive(Clone, Debug)]
+pub struct FontsConfig {
+    /// `FONT_DIR`: fonts for what those of the program do not have; looked at before the machine's.
+    pub folder: Option<PathBuf>,
+}
+
+impl FontsConfig {
+    fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
+        let folder = vars.get("FONT_DIR").map(PathBuf::from);
+        match &folder {
+            Some(folder) if !folder.is_dir() => Err(ConfigError {
+                variable: "FONT_DIR".into(),
+                problem: format!("{} is not a folder", folder.display()),
+            }),
+            _ => Ok(Self { folder }),
+        }
+    }
+}
+
 /// Logs.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
@@ -346,6 +368,7 @@ impl Config {
                 backoff: Duration::from_secs(5),
             },
             analytics: AnalyticsConfig::from_vars(&vars)?,
+            fonts: FontsConfig::from_vars(&vars)?,
             log: LogConfig {
                 json: vars.parse::<LogFormat>("LOG_FORMAT", "pretty", "pretty or json")? == LogFormat::Json,
                 filter: vars.text("LOG_LEVEL", QUIET),
@@ -534,6 +557,7 @@ mod tests {
     fn a_bad_value_names_its_variable() {
         for (variable, value) in [
             ("PORT", "eighty"),
+            ("FONT_DIR", "/nowhere/fonts"),
             ("CORS_ALLOWED_ORIGINS", "https://app.example.com, app.example.org"),
             ("HOST", "nowhere"),
             ("TRUSTED_PROXIES", "10.0.0.0/8, proxy"),

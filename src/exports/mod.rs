@@ -5,8 +5,17 @@
 
 use std::fmt;
 
+pub use self::fonts::Fonts;
+
 pub mod chart;
+mod clean;
 pub mod document;
+mod drawing;
+mod fonts;
+mod ink;
+mod lines;
+pub mod pdf;
+mod shape;
 
 /// A finished file.
 #[derive(Clone, Debug)]
