@@ -1,4 +1,4 @@
-//! Figures of the practice, and the runs that keep them right.
+//! Figures of the practice.
 
 use async_graphql::{Context, Description, ID, Object, SimpleObject};
 use async_stream::try_stream;
@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use futures::Stream;
 use tokio::time::Instant;
 
-use super::connection::{ConnectionOf, connection, wants_total};
 use super::context::{Asker, ContextExt, asker, uuid};
 use super::date::Date;
 use super::error::{ApiError, ApiResult};
@@ -18,9 +17,8 @@ use crate::analytics::topics::{Topic, Trend};
 use crate::analytics::trends::{Point, Trends};
 use crate::analytics::window::{Granularity, Period};
 use crate::audit;
-use crate::entity::aggregation_run::{Kind, Model, Status};
-use crate::events::{ALL_RUNS, EVERYBODY, Event, Subscription};
-use crate::page::PageArgs;
+use crate::entity::aggregation_run::Status;
+use crate::events::{EVERYBODY, Subscription};
 
 /// The practice at a glance. A day, a week and a month are those of the therapist's time zone.
 #[derive(Clone, PartialEq, SimpleObject)]
@@ -320,96 +318,6 @@ impl From<Topic> for CommonTopic {
     }
 }
 
-/// A run that works out the figures of analytics, or is to.
-#[derive(Clone, Description)]
-pub(super) struct AggregationRun(Model);
-
-impl AggregationRun {
-    /// The run as of an event: with the event's own status, version and progress.
-    fn at(row: Model, event: &Event) -> ApiResult<Self> {
-        let status = event.status()?.unwrap_or(row.status);
-        Ok(Self(Model { status, version: event.version, progress: event.progress, ..row }))
-    }
-}
-
-#[Object(use_type_description)]
-impl AggregationRun {
-    /// UUID, version 7.
-    async fn id(&self) -> ID {
-        self.0.id.into()
-    }
-
-    /// Why.
-    async fn kind(&self) -> Kind {
-        self.0.kind
-    }
-
-    /// How far it is.
-    async fn status(&self) -> Status {
-        self.0.status
-    }
-
-    /// Percent of the therapists whose figures are done.
-    async fn progress(&self) -> i32 {
-        self.0.progress
-    }
-
-    /// Counts every change that subscribers see.
-    async fn version(&self) -> i64 {
-        self.0.version
-    }
-
-    /// First day whose figures are worked out; null from the beginning, or where no day is concerned.
-    async fn from(&self) -> Option<Date> {
-        self.0.from_date.map(Date)
-    }
-
-    /// Last day whose figures are worked out; null to the end, or where no day is concerned.
-    async fn to(&self) -> Option<Date> {
-        self.0.to_date.map(Date)
-    }
-
-    /// How many therapists are done.
-    async fn therapists(&self) -> i32 {
-        self.0.therapists
-    }
-
-    /// How many days with sessions were worked out; in a WEEKLY run weeks, of each patient.
-    async fn days(&self) -> i64 {
-        self.0.days
-    }
-
-    /// How many rows were not as they should be, and are now.
-    async fn changes(&self) -> i64 {
-        self.0.changes
-    }
-
-    /// When it was due; null unless it was scheduled.
-    async fn due_at(&self) -> Option<DateTime<Utc>> {
-        self.0.due_at
-    }
-
-    /// Why it was given up; null unless it FAILED.
-    async fn error_message(&self) -> Option<&str> {
-        self.0.error_message.as_deref()
-    }
-
-    /// Begin of work; null before.
-    async fn started_at(&self) -> Option<DateTime<Utc>> {
-        self.0.started_at
-    }
-
-    /// End of work; null before.
-    async fn finished_at(&self) -> Option<DateTime<Utc>> {
-        self.0.finished_at
-    }
-
-    /// When it was asked for.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
-    }
-}
-
 #[derive(Default)]
 pub(super) struct AnalyticsQuery;
 
@@ -466,21 +374,6 @@ impl AnalyticsQuery {
         let topics = topics.into_iter().map(CommonTopic::from).collect();
         Ok(CommonTopics { time_period_weeks: weeks, topics })
     }
-
-    /// The runs that work out the figures of analytics, newest first. For therapists, those of their own figures; for
-    /// admins all.
-    async fn aggregation_runs(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "How many, 1 to 100; 25 if missing.")] first: Option<i32>,
-        #[graphql(desc = "Cursor of the last one of the page before.")] after: Option<String>,
-    ) -> ApiResult<ConnectionOf<AggregationRun>> {
-        let (app, actor) = (ctx.app(), ctx.actor());
-        let page = PageArgs::new(first, after.as_deref())?;
-        let rows = app.analytics.runs(actor, page).await?;
-        let total = if wants_total(ctx) { app.analytics.count_runs(actor).await? } else { 0 };
-        Ok(connection(rows, after.is_some(), total, |row| row.id, AggregationRun))
-    }
 }
 
 /// What of analytics can be watched.
@@ -516,33 +409,6 @@ impl AnalyticsSubscription {
                 };
                 if !news? {
                     return;
-                }
-            }
-        })
-    }
-
-    /// The runs that work out the figures of analytics: first those that have not ended, as they are, then every run that
-    /// appears or changes, each version once and in order. Never ends by itself. For therapists, those of their own figures; for
-    /// admins all.
-    async fn aggregation_updated(
-        &self,
-        ctx: &Context<'_>,
-    ) -> Result<impl Stream<Item = ApiResult<AggregationRun>>, ApiError> {
-        let asker = asker(ctx).clone();
-        asker.actor().follows_aggregation()?;
-        let whose = asker.actor().therapist_id().unwrap_or(ALL_RUNS);
-        let mut news = asker.app().feed.join(whose);
-        let current = asker.app().analytics.running(asker.actor()).await?;
-        Ok(try_stream! {
-            for run in current {
-                news.seen(run.id, run.version);
-                yield AggregationRun(run);
-            }
-            while let Some(event) = news.next().await? {
-                asker.app().auth.still_welcome(asker.actor()).await?;
-                // One that was purged meanwhile has nothing to tell.
-                if let Some(run) = asker.app().analytics.run(asker.actor(), event.subject.id()).await? {
-                    yield AggregationRun::at(run, &event)?;
                 }
             }
         })

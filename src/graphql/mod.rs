@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod aggregation;
 mod analytics;
 mod appointment;
 mod audit;
@@ -47,6 +48,7 @@ pub struct Query(
     queue::QueueQuery,
     cost::CostQuery,
     analytics::AnalyticsQuery,
+    aggregation::AggregationQuery,
 );
 
 /// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.
@@ -66,7 +68,11 @@ pub struct Mutation(
 
 /// What can be watched. Streams come over WebSocket (`graphql-transport-ws`) and SSE.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(subscription::SessionSubscription, analytics::AnalyticsSubscription);
+pub struct Subscription(
+    subscription::SessionSubscription,
+    analytics::AnalyticsSubscription,
+    aggregation::AggregationSubscription,
+);
 
 /// The schema with its three roots.
 pub type ApiSchema = Schema<Query, Mutation, Subscription>;
