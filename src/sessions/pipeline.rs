@@ -230,7 +230,9 @@ impl Pipeline {
             .await?;
         request_refresh(&txn, change_of(&session), self.clock.now()).await?;
         self.witness_work(&txn, work, &session, "session.processed").await?;
-        self.commit(txn).await
+        self.commit(txn).await?;
+        failpoint::reach("session.processed");
+        Ok(())
     }
 
     /// Any running stage → FAILED, with a message for the therapist. A session that has ended meanwhile is left alone.
@@ -373,7 +375,8 @@ impl Pipeline {
                 });
                 Some(begun.await?)
             }
-            Some(session) if session.status == Some(to) => Some(session),
+            // An attempt that died came so far. There is news all the same: somebody is at work again.
+            Some(session) if session.status == Some(to) => Some(self.write(&txn, session, |_| {}).await?),
             _ => None,
         };
         self.commit(txn).await?;

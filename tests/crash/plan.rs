@@ -47,12 +47,13 @@ pub(crate) const API_PLACES: [&str; 7] = [
     "part.kept",
 ];
 /// Failpoints that a worker comes to.
-pub(crate) const WORKER_PLACES: [&str; 7] = [
+pub(crate) const WORKER_PLACES: [&str; 8] = [
     "job.claimed",
     "speech.answered",
     "notes.answered",
     "step.commit",
     "step.committed",
+    "session.processed",
     "job.acknowledge",
     "aggregate.figures",
 ];
@@ -115,9 +116,12 @@ impl Plan {
             .collect();
         let mut faults: Vec<Fault> = Vec::new();
         for number in 0..rng.between(1, 3) {
-            // The first one goes round, so that ten seeds in a row have met everything.
-            let kind = if number == 0 { seed % KINDS } else { rng.between(0, KINDS - 1) };
-            let fault = fault(kind, &mut rng);
+            // The first one goes round, so that ten seeds in a row have met everything, and eighty every place.
+            let (kind, place) = match number {
+                0 => (seed % KINDS, seed / KINDS),
+                _ => (rng.between(0, KINDS - 1), rng.between(0, 1 << 16)),
+            };
+            let fault = fault(kind, place, &mut rng);
             if !faults.iter().any(|other| other.collides_with(&fault)) {
                 faults.push(fault);
             }
@@ -155,21 +159,21 @@ impl Plan {
 
 const KINDS: u64 = 10;
 
-fn fault(kind: u64, rng: &mut Rng) -> Fault {
+fn fault(kind: u64, place: u64, rng: &mut Rng) -> Fault {
     let at = rng.between(50, 2500);
     let down = rng.between(0, 600);
     let worker = Seat::Worker(rng.pick(&[0, 1]));
     let api = Seat::Api(rng.pick(&[0, 1]));
     match kind {
         0 => Fault::Kill { seat: worker, at, down },
-        1 => worker_failpoint(worker, down, rng),
-        2 => Fault::KillAt { seat: api, place: rng.pick(&API_PLACES), time: rng.between(1, 2), down },
+        1 => worker_failpoint(worker, place, down, rng),
+        2 => Fault::KillAt { seat: api, place: of(&API_PLACES, place), time: rng.between(1, 2), down },
         3 => Fault::Database { at, down },
         4 => Fault::Cut { at, refused: rng.between(0, 800) },
         5 => Fault::Stop { seat: worker, at, lasts: pause(rng) },
         6 => Fault::Mute { at, lasts: rng.between(5, 300) },
         7 => {
-            let Fault::KillAt { seat, place, time, .. } = worker_failpoint(worker, 0, rng) else {
+            let Fault::KillAt { seat, place, time, .. } = worker_failpoint(worker, place, 0, rng) else {
                 unreachable!("it is one")
             };
             Fault::StopAt { seat, place, time, lasts: pause(rng) }
@@ -179,8 +183,12 @@ fn fault(kind: u64, rng: &mut Rng) -> Fault {
     }
 }
 
-fn worker_failpoint(seat: Seat, down: u64, rng: &mut Rng) -> Fault {
-    let place = rng.pick(&WORKER_PLACES);
+fn of(places: &[&'static str], number: u64) -> &'static str {
+    places[usize::try_from(number).unwrap() % places.len()]
+}
+
+fn worker_failpoint(seat: Seat, place: u64, down: u64, rng: &mut Rng) -> Fault {
+    let place = of(&WORKER_PLACES, place);
     let often = match place {
         "step.commit" | "step.committed" => 9,
         "speech.answered" => 5,
@@ -189,9 +197,14 @@ fn worker_failpoint(seat: Seat, down: u64, rng: &mut Rng) -> Fault {
     Fault::KillAt { seat, place, time: rng.between(1, often), down }
 }
 
-/// Shorter than a lease, or longer than one: then the process is a zombie when it wakes.
+/// Shorter than a lease, or longer than one: then the process is a zombie when it wakes, while another does its work or
+/// when that is done.
 fn pause(rng: &mut Rng) -> u64 {
-    if rng.between(0, 2) == 0 { rng.between(300, 1800) } else { rng.between(4000, 5500) }
+    match rng.between(0, 2) {
+        0 => rng.between(300, 1800),
+        1 => rng.between(3100, 3900),
+        _ => rng.between(4000, 5500),
+    }
 }
 
 impl Fault {
