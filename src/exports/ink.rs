@@ -47,4 +47,10 @@ impl Ink {
             Self::Third => [0xB6, 0x45, 0x3C],
         }
     }
+
+    /// As files write it: `1F2933`.
+    pub(super) fn hex(self) -> String {
+        let [red, green, blue] = self.rgb();
+        format!("{red:02X}{green:02X}{blue:02X}")
+    }
 }

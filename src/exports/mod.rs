@@ -10,11 +10,13 @@ pub use self::fonts::Fonts;
 pub mod chart;
 mod clean;
 pub mod document;
+pub mod docx;
 mod drawing;
 mod fonts;
 mod ink;
 mod lines;
 pub mod pdf;
+mod picture;
 mod shape;
 
 /// A finished file.
@@ -73,6 +75,11 @@ pub enum RenderError {
     /// The file could not be put together.
     #[error("the file could not be put together: {0}")]
     Assembly(String),
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+fn share(done: usize, of: usize) -> f32 {
+    done as f32 / of.max(1) as f32
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use self::file::File;
 use self::flow::{Flow, Page};
 use super::document::Document;
 use super::shape::Shaper;
-use super::{Fonts, RenderError, Rendered, Warning};
+use super::{Fonts, RenderError, Rendered, Warning, share};
 
 mod blocks;
 mod file;
@@ -68,9 +68,4 @@ pub fn render(
     progress(1.0);
     let warnings = if missing.is_empty() { Vec::new() } else { vec![Warning::MissingCharacters(missing)] };
     Ok(Rendered { bytes, pages: Some(count), warnings })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
-fn share(done: usize, of: usize) -> f32 {
-    done as f32 / of.max(1) as f32
 }
