@@ -24,6 +24,8 @@ use crate::costs::{Costs, Work};
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::events::{self, Feed, Notifier, WakeUps};
+use crate::exports::Fonts;
+use crate::exports::jobs::{Exports, Means};
 use crate::patients::Patients;
 use crate::sessions::Sessions;
 use crate::sessions::appointments::Appointments;
@@ -77,7 +79,9 @@ pub struct App {
     pub analytics: Analytics,
     /// When they are put right by the clock.
     pub timetable: Timetable,
-    /// News of sessions and aggregation runs.
+    /// Documents for download.
+    pub exports: Exports,
+    /// News of sessions, aggregation runs and exports.
     pub feed: Feed,
     /// Hints that there is something new.
     pub wake_ups: WakeUps,
@@ -122,7 +126,7 @@ impl App {
         let analytics = Analytics::new(db.clone(), clock.clone(), notifier.clone());
         let timetable = Timetable { zone: config.analytics.zone, daily_hour: config.analytics.daily_hour };
         let patients = Patients::new(db.clone(), clock.clone(), notifier.clone());
-        let pipeline = Pipeline::new(db.clone(), clock.clone(), notifier, costs.clone());
+        let pipeline = Pipeline::new(db.clone(), clock.clone(), notifier.clone(), costs.clone());
         let unfinished = Unfinished {
             db: db.clone(),
             storage: storage.clone(),
@@ -139,6 +143,16 @@ impl App {
             limits: config.upload.clone(),
         };
         let limits = RateLimits::new(db.clone(), clock.clone(), config.limits);
+        let means = Means {
+            db: db.clone(),
+            storage: storage.clone(),
+            clock: clock.clone(),
+            notifier,
+            analytics: analytics.clone(),
+            limits: limits.clone(),
+            fonts: Fonts::new(config.fonts.folder.as_deref()),
+        };
+        let exports = Exports::new(means, config.exports);
         let trail = Trail::new(db.clone(), &config.audit)?;
         let chaining = Leader::start(Office {
             pool: database.pool().clone(),
@@ -172,6 +186,7 @@ impl App {
             unfinished,
             analytics,
             timetable,
+            exports,
             feed,
             wake_ups,
             stop,

@@ -57,6 +57,8 @@ pub struct Config {
     pub analytics: AnalyticsConfig,
     /// The letters of exports.
     pub fonts: FontsConfig,
+    /// Documents for download.
+    pub exports: ExportsConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -92,6 +94,8 @@ pub struct LimitsConfig {
     pub exports: Option<Rate>,
     /// `RATE_LIMIT_UPLOADS`: requests of one user to `/uploads`; in each process.
     pub uploads: Option<Rate>,
+    /// `RATE_LIMIT_DOWNLOADS`: requests of one user for files; in each process.
+    pub downloads: Option<Rate>,
     /// `RATE_LIMIT_REQUESTS`: root fields of one user, or of one address where nobody is logged in; in each process.
     pub requests: Option<Rate>,
 }
@@ -230,6 +234,13 @@ impl AnalyticsConfig {
     }
 }
 
+/// Documents for download.
+#[derive(Clone, Copy, Debug)]
+pub struct ExportsConfig {
+    /// `EXPORT_RETENTION_DAYS`: how long a file is kept after it was made.
+    pub retention: Duration,
+}
+
 /// An hour of a day, 0 to 23.
 struct Hour(u32);
 
@@ -331,6 +342,7 @@ impl Config {
                 sign_up: vars.rate("RATE_LIMIT_SIGNUP", "3/1h")?,
                 exports: vars.rate("RATE_LIMIT_EXPORTS", "20/1h")?,
                 uploads: vars.rate("RATE_LIMIT_UPLOADS", "600/1m")?,
+                downloads: vars.rate("RATE_LIMIT_DOWNLOADS", "600/1m")?,
                 requests: vars.rate("RATE_LIMIT_REQUESTS", "100/1m")?,
             },
             database: DatabaseConfig {
@@ -369,6 +381,7 @@ impl Config {
             },
             analytics: AnalyticsConfig::from_vars(&vars)?,
             fonts: FontsConfig::from_vars(&vars)?,
+            exports: ExportsConfig { retention: vars.duration("EXPORT_RETENTION_DAYS", "7", 86_400)? },
             log: LogConfig {
                 json: vars.parse::<LogFormat>("LOG_FORMAT", "pretty", "pretty or json")? == LogFormat::Json,
                 filter: vars.text("LOG_LEVEL", QUIET),

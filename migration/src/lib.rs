@@ -66,6 +66,7 @@ mod m22_extraction_parts;
 mod m23_queue_indexes;
 mod m24_partial_recordings;
 mod m25_analytics;
+mod m26_export_jobs;
 
 /// Applies and reverts the changes, in order.
 pub struct Migrator;
@@ -99,6 +100,7 @@ impl MigratorTrait for Migrator {
             Box::new(m23_queue_indexes::Change),
             Box::new(m24_partial_recordings::Change),
             Box::new(m25_analytics::Change),
+            Box::new(m26_export_jobs::Change),
         ]
     }
 }

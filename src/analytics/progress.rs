@@ -2,17 +2,18 @@
 
 use std::collections::HashMap;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, FromQueryResult, QueryFilter};
 use uuid::Uuid;
 
 use super::figures::{TopicCount, most_frequent};
 use super::mood::{self, Score};
-use super::window::{Days, Granularity};
-use super::{Analytics, Asking, checked_limit, checked_weeks, sql, trends};
+use super::window::{Days, Granularity, today};
+use super::{Analytics, checked_limit, checked_weeks, sql, trends};
 use crate::actor::Actor;
 use crate::ai::{Mood, MoodTrajectory};
 use crate::entity::patient::{self, Model};
+use crate::entity::user;
 use crate::error::Result;
 
 /// Sessions that are told of one by one.
@@ -54,11 +55,26 @@ impl Attendance {
     }
 }
 
+/// What became of a day's sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct Outcomes {
+    /// The day.
+    pub day: NaiveDate,
+    /// Took place.
+    pub completed: i64,
+    /// Were called off.
+    pub cancelled: i64,
+    /// Were missed by the patient.
+    pub no_show: i64,
+}
+
 /// A session that took place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecentSession {
     /// Which.
     pub session_id: Uuid,
+    /// The run that wrote its notes, if it has any.
+    pub run_id: Option<Uuid>,
     /// When.
     pub date: NaiveDate,
     /// The mood; `None` without notes, as all that follows.
@@ -103,9 +119,16 @@ pub struct Week {
 pub const ATTENDANCE: &str = "SELECT count(*) FILTER (WHERE attendance = 'COMPLETED') AS completed,
         count(*) FILTER (WHERE attendance IN ('CANCELLED', 'NO_SHOW')) AS missed
     FROM sessions WHERE patient_id = $1 AND session_date BETWEEN $2 AND $3";
+/// What became of a patient's sessions, day by day.
+pub const OUTCOMES: &str =
+    "SELECT session_date AS day, count(*) FILTER (WHERE attendance = 'COMPLETED') AS completed,
+        count(*) FILTER (WHERE attendance = 'CANCELLED') AS cancelled,
+        count(*) FILTER (WHERE attendance = 'NO_SHOW') AS no_show
+    FROM sessions WHERE patient_id = $1 AND session_date BETWEEN $2 AND $3 AND attendance <> 'SCHEDULED'
+    GROUP BY session_date ORDER BY session_date";
 /// The newest sessions of a patient, with what their notes say.
 pub const RECENT: &str =
-    "SELECT s.id, s.session_date, run.notes->>'session_mood' AS mood, run.notes->'key_topics' AS topics,
+    "SELECT s.id, run.id AS run_id, s.session_date, run.notes->>'session_mood' AS mood, run.notes->'key_topics' AS topics,
         run.notes->>'topic_summary' AS summary
     FROM sessions AS s LEFT JOIN extraction_runs AS run ON run.id = s.extraction_run_id
     WHERE s.patient_id = $1 AND s.session_date BETWEEN $2 AND $3 AND s.attendance = 'COMPLETED'
@@ -139,16 +162,34 @@ impl Analytics {
         let (weeks, limit) = (checked_weeks(weeks)?, checked_limit(limit)?);
         let own = patient::visible_to(actor).filter(patient::Column::Id.eq(patient_id));
         let Some(patient) = own.one(&self.db).await? else { return Ok(None) };
-        self.progress_of(asking, patient, (weeks, limit)).await.map(Some)
+        self.progress_of(patient, Days::ending(asking.today, weeks * 7), limit).await.map(Some)
     }
 
-    async fn progress_of(
+    /// How a patient fared in the weeks that ended at a moment, for a document about them: the same figures.
+    ///
+    /// # Errors
+    /// As [`progress`](Self::progress).
+    pub async fn progress_until(
         &self,
-        asking: Asking,
         patient: Model,
-        (weeks, limit): (u32, u32),
+        moment: DateTime<Utc>,
+        (weeks, limit): (i32, i32),
     ) -> Result<Progress> {
-        let days = Days::ending(asking.today, weeks * 7);
+        let (weeks, limit) = (checked_weeks(weeks)?, checked_limit(limit)?);
+        let zone = user::zone(&self.db, patient.therapist_id).await?;
+        self.progress_of(patient, Days::ending(today(moment, zone), weeks * 7), limit).await
+    }
+
+    /// What became of a patient's sessions, on each of these days that had one.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn outcomes(&self, patient_id: Uuid, days: Days) -> Result<Vec<Outcomes>> {
+        let statement = sql(OUTCOMES, values((patient_id, days)));
+        Ok(Outcomes::find_by_statement(statement).all(&self.db).await?)
+    }
+
+    async fn progress_of(&self, patient: Model, days: Days, limit: u32) -> Result<Progress> {
         let (db, window) = (&self.db, (patient.id, days));
         Ok(Progress {
             attendance: attendance(db, window).await?,
@@ -177,6 +218,7 @@ async fn attendance(db: &impl ConnectionTrait, window: Window) -> Result<Attenda
 #[derive(FromQueryResult)]
 struct RecentRow {
     id: Uuid,
+    run_id: Option<Uuid>,
     session_date: NaiveDate,
     mood: Option<String>,
     topics: Option<serde_json::Value>,
@@ -190,6 +232,7 @@ async fn recent(db: &impl ConnectionTrait, window: Window) -> Result<Vec<RecentS
     let session = |row: RecentRow| {
         Ok(RecentSession {
             session_id: row.id,
+            run_id: row.run_id,
             date: row.session_date,
             mood: named(row.mood)?,
             key_topics: row.topics.map(read).transpose()?.unwrap_or_default(),

@@ -94,14 +94,15 @@ pub async fn record_answer(
     Ok(())
 }
 
-/// Whose records refused things belong to: a record's own, a session's; strangers' things have none.
+/// Whose records refused things belong to: a record's own, a session's, an export's; strangers' things have none.
 async fn patients_of(db: &impl ConnectionTrait, refusals: &[Refusal]) -> Result<HashMap<Uuid, Uuid>, DbErr> {
     let ids: Vec<Uuid> = refusals.iter().filter_map(|refusal| refusal.subject_id).collect();
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
     let query = "SELECT id, id AS patient_id FROM patients WHERE id = ANY ($1)
-        UNION ALL SELECT id, patient_id FROM sessions WHERE id = ANY ($1)";
+        UNION ALL SELECT id, patient_id FROM sessions WHERE id = ANY ($1)
+        UNION ALL SELECT id, patient_id FROM export_jobs WHERE id = ANY ($1)";
     let statement = Statement::from_sql_and_values(DatabaseBackend::Postgres, query, [ids.into()]);
     let rows = db.query_all_raw(statement).await?;
     rows.iter().map(|row| Ok((row.try_get("", "id")?, row.try_get("", "patient_id")?))).collect()

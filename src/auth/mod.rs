@@ -15,6 +15,7 @@ pub mod refresh_token;
 mod seal;
 pub mod second_factor;
 pub mod sliding_window;
+pub mod ticket;
 mod totp;
 mod typed_code;
 mod users;
@@ -35,6 +36,7 @@ use self::presence::{Attendance, Presence};
 use self::rate_limit::RateLimits;
 use self::refresh_token::{LogIn, RefreshTokens, Rotation};
 use self::seal::Seal;
+use self::ticket::{Ticket, Tickets};
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
@@ -51,6 +53,7 @@ pub struct Auth {
     access: AccessTokens,
     refresh: RefreshTokens,
     seal: Seal,
+    tickets: Tickets,
     /// Who is here.
     pub presence: Presence,
     limits: RateLimits,
@@ -100,7 +103,7 @@ pub enum LogInAnswer {
 pub struct Bearer {
     /// The user as an actor.
     pub actor: Actor,
-    /// When the access token ends.
+    /// When the access token, or the ticket, ends.
     pub expires_at: DateTime<Utc>,
     /// Tells when the log-in ends before that.
     pub attendance: Attendance,
@@ -117,13 +120,15 @@ impl Auth {
         limits: RateLimits,
         config: &AuthConfig,
     ) -> anyhow::Result<Self> {
+        let secret = access_token::server_secret(config)?;
         Ok(Self {
             access: AccessTokens::new(config)?,
             refresh: RefreshTokens::new(config.refresh_token_ttl),
             passwords: Passwords::new(),
             presence: Presence::new(),
             limits,
-            seal: Seal::new(&access_token::server_secret(config)?, &config.jwt_previous_secrets),
+            seal: Seal::new(&secret, &config.jwt_previous_secrets),
+            tickets: Tickets::new(&secret, &config.jwt_previous_secrets),
             db,
             clock,
         })
@@ -286,11 +291,8 @@ impl Auth {
     /// [`Error::Unauthenticated`] for a token that is not, or no longer, good.
     pub async fn bearer(&self, access_token: &str) -> Result<Bearer> {
         let claims = self.access.verify(access_token, self.clock.now()).ok_or(Error::Unauthenticated)?;
-        let attendance = self.presence.attend(claims.sub, claims.sid);
-        let user = self.alive(claims.sub, claims.sid).await?;
-        let actor = Actor::user(&user, claims.sid);
         let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or(Error::Unauthenticated)?;
-        Ok(Bearer { actor, expires_at, attendance })
+        self.let_pass(claims.sub, claims.sid, expires_at).await
     }
 
     /// Whether an access token that is not good was good until it ran out: no sign of an attack.
@@ -298,6 +300,46 @@ impl Auth {
     pub fn has_run_out(&self, access_token: &str) -> bool {
         let claims = self.access.verify(access_token, DateTime::<Utc>::MIN_UTC);
         claims.is_some_and(|claims| claims.exp <= self.clock.now().timestamp())
+    }
+
+    /// The address of a file as the actor, and nobody else, can fetch it for some minutes without a token: good for this path, and
+    /// only as long as the log-in it was given to.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] and [`Error::Forbidden`] for whoever has no log-in.
+    pub fn signed_address(&self, actor: &Actor, path: &str) -> Result<String> {
+        let user_id = actor.user_id()?;
+        let Actor::User { auth_session, .. } = actor else { return Err(Error::Forbidden) };
+        let ticket =
+            Ticket { user_id, auth_session: *auth_session, expires_at: self.clock.now() + ticket::TTL };
+        Ok(format!("{path}?ticket={}", self.tickets.sign(path, ticket)))
+    }
+
+    /// Who holds this ticket for a path: as with an access token, its user must be active and its log-in not revoked.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for a ticket that is not, or no longer, good.
+    pub async fn ticket_holder(&self, path: &str, ticket: &str) -> Result<Bearer> {
+        let ticket = self.tickets.read(path, ticket).ok_or(Error::Unauthenticated)?;
+        if ticket.expires_at <= self.clock.now() {
+            return Err(Error::Unauthenticated);
+        }
+        self.let_pass(ticket.user_id, ticket.auth_session, ticket.expires_at).await
+    }
+
+    /// Whether a ticket that is not good was good until it ran out: no sign of an attack.
+    #[must_use]
+    pub fn has_ticket_run_out(&self, path: &str, ticket: &str) -> bool {
+        self.tickets.read(path, ticket).is_some_and(|ticket| ticket.expires_at <= self.clock.now())
+    }
+
+    /// Somebody whose token or ticket is good, if the account and the log-in are. Comes in first, and looks then: no end of the
+    /// log-in is missed.
+    async fn let_pass(&self, user_id: Uuid, family_id: Uuid, expires_at: DateTime<Utc>) -> Result<Bearer> {
+        let attendance = self.presence.attend(user_id, family_id);
+        let user = self.alive(user_id, family_id).await?;
+        let actor = Actor::user(&user, family_id);
+        Ok(Bearer { actor, expires_at, attendance })
     }
 
     /// Whether somebody who was let in may still be here: for streams, before each event.

@@ -103,14 +103,15 @@ impl RateLimits {
         self.count(Count { action: "rate_limit.sign_up", of, rate }, &Actor::Anonymous, origin).await
     }
 
-    /// Counts an export that somebody asks for.
+    /// Counts an export that somebody asks for, in the transaction that makes it: what is rolled back was not asked for. A refusal
+    /// is remembered, and reported, only if the transaction is committed all the same.
     ///
     /// # Errors
     /// [`Error::RateLimited`], and what [`Actor::user_id`] gives.
-    pub async fn export(&self, actor: &Actor, origin: &Origin) -> Result<()> {
+    pub async fn export(&self, txn: &impl ConnectionTrait, actor: &Actor, origin: &Origin) -> Result<()> {
         let Some(rate) = self.config.exports else { return Ok(()) };
         let of = format!("user {}", actor.user_id()?);
-        self.count(Count { action: "rate_limit.export", of, rate }, actor, origin).await
+        self.count_in(txn, Count { action: "rate_limit.export", of, rate }, actor, origin).await
     }
 
     async fn proof(&self, action: &'static str, email: &str, origin: &Origin) -> Result<()> {
@@ -140,14 +141,24 @@ impl RateLimits {
     /// Counts, and reports the first refusal of a window: those that follow tell nothing new, and nobody should be able
     /// to fill the trail with them.
     async fn count(&self, count: Count, actor: &Actor, origin: &Origin) -> Result<()> {
+        self.count_in(&self.db, count, actor, origin).await
+    }
+
+    async fn count_in(
+        &self,
+        db: &impl ConnectionTrait,
+        count: Count,
+        actor: &Actor,
+        origin: &Origin,
+    ) -> Result<()> {
         let Count { action, of, rate } = count;
         let at = self.clock.now();
-        let outcome = sliding_window::attempt(&self.db, &format!("{action} {of}"), rate, at).await?;
+        let outcome = sliding_window::attempt(db, &format!("{action} {of}"), rate, at).await?;
         let Outcome::Refused { wait, first } = outcome else { return Ok(()) };
         if first {
             let event =
                 audit::Event { action, subject_type: "rate_limit", refused: true, ..Default::default() };
-            audit::record(&self.db, Witness { actor, origin, at }, event).await?;
+            audit::record(db, Witness { actor, origin, at }, event).await?;
         }
         Err(Error::RateLimited(whole_seconds(wait)))
     }

@@ -7,6 +7,7 @@ pub mod aggregation_run;
 pub mod audit_event;
 pub mod auth_session;
 pub mod cost;
+pub mod export_job;
 pub mod extraction_part;
 pub mod extraction_run;
 pub mod idempotency_key;

@@ -1,4 +1,5 @@
-//! Table `outbox_events`: one row for every version of a session or an aggregation run that subscribers may see.
+//! Table `outbox_events`: one row for every version of a session, an aggregation run or an export job that subscribers may
+//! see.
 
 use sea_orm::entity::prelude::*;
 
@@ -17,6 +18,8 @@ pub struct Model {
     pub aggregation_run_id: Option<Uuid>,
     /// Whose figures the run is about; everybody's if `None`.
     pub therapist_id: Option<Uuid>,
+    /// Which export job, if it is about one.
+    pub export_job_id: Option<Uuid>,
     /// Which version.
     pub version: i64,
     /// Status at that version.

@@ -51,8 +51,8 @@ impl Feed {
         Ok(feed)
     }
 
-    /// Joins the feed of a session, of a patient's sessions, of an aggregation run, of a therapist's runs, of [`EVERYBODY`]'s or
-    /// of [`ALL_RUNS`]. Join first, then read the current state: then nothing is missed.
+    /// Joins the feed of a session, of a patient's sessions, of an aggregation run, of a therapist's runs, of [`EVERYBODY`]'s,
+    /// of [`ALL_RUNS`] or of an export job. Join first, then read the current state: then nothing is missed.
     #[must_use]
     pub fn join(&self, subject: Uuid) -> Subscription {
         let receiver =
@@ -129,7 +129,7 @@ async fn horizon(db: &impl ConnectionTrait) -> Result<i64, DbErr> {
 async fn rows_since(db: &impl ConnectionTrait, txid: i64) -> Result<Vec<Row>, DbErr> {
     let query =
         "SELECT txid::text::bigint AS txid, seq, session_id, patient_id, aggregation_run_id, therapist_id,
-               version, status, progress, created_at
+               export_job_id, version, status, progress, created_at
         FROM outbox_events WHERE txid >= $1::text::xid8 ORDER BY seq";
     let values = [txid.to_string().into()];
     Row::find_by_statement(Statement::from_sql_and_values(DatabaseBackend::Postgres, query, values))
@@ -187,9 +187,15 @@ impl Subscription {
             EVERYBODY => Condition::all()
                 .add(Column::AggregationRunId.is_not_null())
                 .add(Column::TherapistId.is_null()),
-            id => [Column::SessionId, Column::PatientId, Column::AggregationRunId, Column::TherapistId]
-                .into_iter()
-                .fold(Condition::any(), |any, column| any.add(column.eq(id))),
+            id => [
+                Column::SessionId,
+                Column::PatientId,
+                Column::AggregationRunId,
+                Column::TherapistId,
+                Column::ExportJobId,
+            ]
+            .into_iter()
+            .fold(Condition::any(), |any, column| any.add(column.eq(id))),
         };
         let rows = outbox_event::Entity::find().filter(mine).order_by_desc(Column::Seq).all(&self.db).await?;
         self.backlog = rows.into_iter().map(Event::try_from).collect::<Result<_, _>>()?;

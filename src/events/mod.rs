@@ -1,5 +1,5 @@
-//! News about sessions and aggregation runs: written as outbox rows in the transaction of the change, delivered to
-//! subscribers of every process in order and without gaps. NOTIFY is a hint that there is news; the rows are the truth.
+//! News about sessions, aggregation runs and export jobs: written as outbox rows in the transaction of the change, delivered
+//! to subscribers of every process in order and without gaps. NOTIFY is a hint that there is news; the rows are the truth.
 
 mod feed;
 mod notifier;
@@ -9,7 +9,7 @@ use sea_orm::{ActiveEnum, ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait}
 use uuid::Uuid;
 
 use crate::entity::outbox_event::{self, ActiveModel};
-use crate::entity::{aggregation_run, session};
+use crate::entity::{aggregation_run, export_job, session};
 
 pub use feed::{Feed, Subscription};
 pub use notifier::{Notifier, WakeUps};
@@ -54,6 +54,11 @@ pub enum Subject {
         /// Whose figures; everybody's if `None`.
         therapist_id: Option<Uuid>,
     },
+    /// An export job, which nobody hears of who does not ask for it by its id.
+    Export {
+        /// Which job.
+        id: Uuid,
+    },
 }
 
 impl Subject {
@@ -61,7 +66,7 @@ impl Subject {
     #[must_use]
     pub fn id(self) -> Uuid {
         match self {
-            Self::Session { id, .. } | Self::Aggregation { id, .. } => id,
+            Self::Session { id, .. } | Self::Aggregation { id, .. } | Self::Export { id } => id,
         }
     }
 
@@ -72,6 +77,7 @@ impl Subject {
             Self::Aggregation { id, therapist_id } => {
                 [Some(id), Some(therapist_id.unwrap_or(EVERYBODY)), Some(ALL_RUNS)]
             }
+            Self::Export { id } => [Some(id), None, None],
         };
         routes.into_iter().flatten()
     }
@@ -91,9 +97,10 @@ impl TryFrom<outbox_event::Model> for Event {
     type Error = DbErr;
 
     fn try_from(row: outbox_event::Model) -> Result<Self, DbErr> {
-        let subject = match (row.session_id, row.patient_id, row.aggregation_run_id) {
-            (Some(id), Some(patient_id), None) => Subject::Session { id, patient_id },
-            (None, None, Some(id)) => Subject::Aggregation { id, therapist_id: row.therapist_id },
+        let subject = match (row.session_id, row.patient_id, row.aggregation_run_id, row.export_job_id) {
+            (Some(id), Some(patient_id), None, None) => Subject::Session { id, patient_id },
+            (None, None, Some(id), None) => Subject::Aggregation { id, therapist_id: row.therapist_id },
+            (None, None, None, Some(id)) => Subject::Export { id },
             _ => return Err(DbErr::Type(format!("event {} is about nothing", row.seq))),
         };
         Ok(Self { seq: row.seq, subject, version: row.version, status: row.status, progress: row.progress })
@@ -137,6 +144,26 @@ pub async fn record_run(
         version: Set(run.version),
         status: Set(Some(run.status.to_value())),
         progress: Set(run.progress),
+        created_at: Set(at),
+        ..Default::default()
+    };
+    insert(db, row).await
+}
+
+/// Writes down the present version of an export job. The caller holds its row lock, or has just made it.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn record_export(
+    db: &impl ConnectionTrait,
+    job: &export_job::Model,
+    at: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let row = ActiveModel {
+        export_job_id: Set(Some(job.id)),
+        version: Set(job.version),
+        status: Set(Some(job.status.to_value())),
+        progress: Set(job.progress),
         created_at: Set(at),
         ..Default::default()
     };

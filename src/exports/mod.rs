@@ -1,7 +1,8 @@
-//! Files that leave the practice: one model of a document, and renderers that make a file of it.
+//! Files that leave the practice: who asked for which ([`jobs`]), what they say ([`session_notes`], [`progress_report`]), one
+//! model of a document ([`document`], [`chart`]), and renderers that make a file of it.
 //!
-//! Nothing here knows the database or waits for anything: a [`document::Document`] goes in, bytes come out. Rendering takes
-//! the processor for as long as it takes, so callers do it off the async runtime.
+//! Model and renderers know no database and wait for nothing: a [`document::Document`] goes in, bytes come out. Rendering takes
+//! the processor for as long as it takes, so it is done off the async runtime ([`work`]).
 
 use std::fmt;
 
@@ -12,12 +13,21 @@ mod clean;
 pub mod document;
 pub mod docx;
 mod drawing;
+mod expiry;
+mod file_name;
 mod fonts;
 mod ink;
+pub mod jobs;
+pub mod letterhead;
 mod lines;
 pub mod pdf;
 mod picture;
+pub mod progress_report;
+mod render;
+pub mod session_notes;
 mod shape;
+mod wording;
+pub mod work;
 
 /// A finished file.
 #[derive(Clone, Debug)]

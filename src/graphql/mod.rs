@@ -17,6 +17,7 @@ pub mod context;
 mod cost;
 mod date;
 mod error;
+mod export;
 mod invitation;
 mod loaders;
 mod log_ins;
@@ -49,6 +50,7 @@ pub struct Query(
     cost::CostQuery,
     analytics::AnalyticsQuery,
     aggregation::AggregationQuery,
+    export::ExportQuery,
 );
 
 /// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.
@@ -64,6 +66,7 @@ pub struct Mutation(
     appointment::AppointmentMutation,
     transcript::TranscriptMutation,
     release::ReleaseMutation,
+    export::ExportMutation,
 );
 
 /// What can be watched. Streams come over WebSocket (`graphql-transport-ws`) and SSE.
@@ -72,6 +75,7 @@ pub struct Subscription(
     subscription::SessionSubscription,
     analytics::AnalyticsSubscription,
     aggregation::AggregationSubscription,
+    export::ExportSubscription,
 );
 
 /// The schema with its three roots.

@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, Interface, Object};
 
 use super::context::{ContextExt, uuid};
 use super::error::ApiResult;
+use super::export::ExportJob;
 use super::patient::Patient;
 use super::session::Session;
 use super::user::User;
@@ -18,6 +19,8 @@ pub(super) enum Node {
     Session(Session),
     /// A user.
     User(User),
+    /// A document that was asked for.
+    ExportJob(ExportJob),
 }
 
 #[derive(Default)]
@@ -34,6 +37,9 @@ impl NodeQuery {
         }
         if let Some(session) = ctx.app().sessions.get(ctx.actor(), id).await? {
             return Ok(Some(Session(session).into()));
+        }
+        if let Some(job) = ctx.app().exports.get(ctx.actor(), id).await? {
+            return Ok(Some(ExportJob(job).into()));
         }
         Ok(ctx.app().auth.user(ctx.actor(), id).await?.map(|user| User::from(user).into()))
     }

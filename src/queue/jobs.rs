@@ -8,11 +8,12 @@ use uuid::Uuid;
 use super::Job;
 
 /// Every kind of job there is.
-pub const KINDS: [&str; 5] = [
+pub const KINDS: [&str; 6] = [
     TranscribeSession::KIND,
     ExtractNotes::KIND,
     RefreshAnalytics::KIND,
     Aggregate::KIND,
+    ExportDocument::KIND,
     PurgeExpired::KIND,
 ];
 
@@ -87,6 +88,23 @@ impl Job for Aggregate {
 
     fn key(&self) -> String {
         self.run_id.to_string()
+    }
+}
+
+/// Make the document that a therapist asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportDocument {
+    /// The export job that says which.
+    pub job_id: Uuid,
+}
+
+impl Job for ExportDocument {
+    const KIND: &'static str = "export_document";
+    const MAX_ATTEMPTS: i32 = 5;
+    const TIMEOUT: Duration = Duration::from_secs(1800);
+
+    fn key(&self) -> String {
+        self.job_id.to_string()
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Bearers {
     budgets: Arc<Budgets>,
     /// Of requests to `/uploads`.
     uploads: Arc<Budgets>,
+    /// Of requests for files.
+    downloads: Arc<Budgets>,
 }
 
 /// Somebody who was let in, or nobody in particular.
@@ -36,11 +38,13 @@ pub(super) struct Visitor {
 
 impl Bearers {
     pub(super) fn new(app: Arc<App>) -> Self {
-        let [budgets, uploads] = [app.config.limits.requests, app.config.limits.uploads]
-            .map(|rate| Arc::new(Budgets::new(rate, &app.clock)));
-        budgets.keep_small(&app.stop);
-        uploads.keep_small(&app.stop);
-        Self { app, budgets, uploads }
+        let limits = &app.config.limits;
+        let [budgets, uploads, downloads] = [limits.requests, limits.uploads, limits.downloads].map(|rate| {
+            let budgets = Arc::new(Budgets::new(rate, &app.clock));
+            budgets.keep_small(&app.stop);
+            budgets
+        });
+        Self { app, budgets, uploads, downloads }
     }
 
     fn purse(&self, actor: Actor, meta: &RequestMeta) -> Purse {
@@ -65,16 +69,31 @@ impl Bearers {
         let Some(value) = authorization else {
             return Ok(Visitor { actor: Actor::Anonymous, origin, expires_at: None, attendance: None });
         };
-        let Some(token) = token(value) else { return Err(self.refuse(None, meta).await) };
+        let Some(token) = token(value) else { return Err(self.refuse("token.refused", false, meta).await) };
         match self.app.auth.bearer(token).await {
-            Ok(Bearer { actor, expires_at, attendance }) => {
-                Ok(Visitor { actor, origin, expires_at: Some(expires_at), attendance: Some(attendance) })
+            Err(Error::Unauthenticated) => {
+                Err(self.refuse("token.refused", self.app.auth.has_run_out(token), meta).await)
             }
-            Err(Error::Unauthenticated) => Err(self.refuse(Some(token), meta).await),
-            Err(error) => {
-                tracing::error!(?error, "a token could not be checked");
-                Err(AuthRefusal::Unavailable)
+            bearer => admitted(bearer, origin),
+        }
+    }
+
+    /// Tells who holds a ticket for a path.
+    ///
+    /// # Errors
+    /// When the ticket is not good, or cannot be checked at the moment.
+    pub(super) async fn ticket_holder(
+        &self,
+        path: &str,
+        ticket: &str,
+        meta: &RequestMeta,
+    ) -> Result<Visitor, AuthRefusal> {
+        let auth = &self.app.auth;
+        match auth.ticket_holder(path, ticket).await {
+            Err(Error::Unauthenticated) => {
+                Err(self.refuse("ticket.refused", auth.has_ticket_run_out(path, ticket), meta).await)
             }
+            bearer => admitted(bearer, origin(meta)),
         }
     }
 
@@ -83,17 +102,37 @@ impl Bearers {
     /// # Errors
     /// When there were too many.
     pub(super) async fn count_upload(&self, visitor: &Visitor, meta: &RequestMeta) -> Result<(), Overdraft> {
-        let (budgets, action) = (self.uploads.clone(), "rate_limit.uploads");
-        let purse = Purse { budgets, action, ..self.purse(visitor.actor.clone(), meta) };
+        self.count(&self.uploads, "rate_limit.uploads", (visitor, meta)).await
+    }
+
+    /// Takes a request for a file from the budget of whoever asks.
+    ///
+    /// # Errors
+    /// When there were too many.
+    pub(super) async fn count_download(
+        &self,
+        visitor: &Visitor,
+        meta: &RequestMeta,
+    ) -> Result<(), Overdraft> {
+        self.count(&self.downloads, "rate_limit.downloads", (visitor, meta)).await
+    }
+
+    async fn count(
+        &self,
+        budgets: &Arc<Budgets>,
+        action: &'static str,
+        (visitor, meta): (&Visitor, &RequestMeta),
+    ) -> Result<(), Overdraft> {
+        let purse = Purse { budgets: budgets.clone(), action, ..self.purse(visitor.actor.clone(), meta) };
         purse.spend(NonZeroU32::MIN).await.map(drop)
     }
 
-    /// A token that is not good costs as much as an operation would, so that guessing is slow; and is reported, unless
-    /// all that is wrong with it is its age.
-    async fn refuse(&self, token: Option<&str>, meta: &RequestMeta) -> AuthRefusal {
+    /// A token or a ticket that is not good costs as much as an operation would, so that guessing is slow; and is reported,
+    /// unless all that is wrong with it is its age.
+    async fn refuse(&self, action: &'static str, is_old: bool, meta: &RequestMeta) -> AuthRefusal {
         let purse = self.purse(Actor::Anonymous, meta);
-        if !token.is_some_and(|token| self.app.auth.has_run_out(token)) {
-            purse.report("token.refused").await;
+        if !is_old {
+            purse.report(action).await;
         }
         match purse.spend(NonZeroU32::MIN).await {
             Ok(_) => AuthRefusal::Unauthenticated,
@@ -152,6 +191,19 @@ impl Purse {
         let event = audit::Event { action, subject_type, refused: true, ..Default::default() };
         if let Err(error) = audit::record(&self.app.db, witness, event).await {
             tracing::error!(?error, action, "a refusal was not written into the audit trail");
+        }
+    }
+}
+
+/// Whoever was let in.
+fn admitted(bearer: Result<Bearer, Error>, origin: Origin) -> Result<Visitor, AuthRefusal> {
+    match bearer {
+        Ok(Bearer { actor, expires_at, attendance }) => {
+            Ok(Visitor { actor, origin, expires_at: Some(expires_at), attendance: Some(attendance) })
+        }
+        Err(error) => {
+            tracing::error!(?error, "a token could not be checked");
+            Err(AuthRefusal::Unavailable)
         }
     }
 }

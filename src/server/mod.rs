@@ -3,6 +3,7 @@
 pub mod bearer;
 pub mod budget;
 pub mod client_address;
+mod downloads;
 pub mod graphiql;
 pub mod guard;
 pub mod health;
@@ -125,6 +126,7 @@ fn router(app: &Arc<App>, metrics: Option<PrometheusHandle>, sockets: TaskTracke
     let http = &app.config.http;
     let bearers = Arc::new(Bearers::new(app.clone()));
     let uploads = uploads::routes(app.clone(), bearers.clone(), sockets.clone());
+    let downloads = downloads::routes(app.clone(), bearers.clone());
     let state = GraphqlState {
         schema: graphql::schema(http.introspection),
         authenticator: bearers,
@@ -141,6 +143,7 @@ fn router(app: &Arc<App>, metrics: Option<PrometheusHandle>, sockets: TaskTracke
         .route("/", get(ping).with_state(http.graphiql))
         .merge(self::http::routes(state))
         .merge(uploads)
+        .merge(downloads)
         .merge(health::routes(app.clone(), metrics))
         .merge(graphiql::routes(http.graphiql));
     wrapped(routes, &app.config)
@@ -237,6 +240,8 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::CONTENT_TYPE,
             HeaderName::from_static("apollo-require-preflight"),
             HeaderName::from_static("x-request-id"),
+            header::RANGE,
+            header::IF_RANGE,
             tus::TUS_RESUMABLE,
             tus::UPLOAD_OFFSET,
             tus::UPLOAD_LENGTH,
@@ -249,6 +254,10 @@ fn cors(origins: &[String]) -> CorsLayer {
             HeaderName::from_static("x-request-id"),
             header::RETRY_AFTER,
             header::LOCATION,
+            header::CONTENT_DISPOSITION,
+            header::CONTENT_RANGE,
+            header::ACCEPT_RANGES,
+            header::ETAG,
             budget::RATE_LIMIT,
             budget::RATE_LIMIT_POLICY,
             tus::TUS_RESUMABLE,

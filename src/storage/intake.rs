@@ -23,6 +23,9 @@ const INTEND: &str = "INSERT INTO stored_files (key, therapist_id, created_at, e
     VALUES ($1, $2, now(), now() + make_interval(secs => $3))";
 const NOTE: &str = "UPDATE stored_files SET multipart_id = $2 WHERE key = $1 AND condemned_at IS NULL";
 const TAKE: &str = "DELETE FROM stored_files WHERE key = $1 AND condemned_at IS NULL";
+/// For a file whose row lets go of it.
+const DISCARD: &str = "INSERT INTO stored_files (key, therapist_id, created_at, expires_at, condemned_at)
+    VALUES ($1, $2, now(), now() + interval '1 second', now())";
 const CONDEMN: &str =
     "UPDATE stored_files SET condemned_at = now() WHERE key = $1 RETURNING key, multipart_id";
 /// Rows whose transaction is under way are locked, and passed over.
@@ -102,7 +105,16 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Removes the file of a transaction that was rolled back. What cannot be removed now is swept later.
+    /// Gives a file up, in the transaction that takes it from its row. After the commit call [`abandon`](Self::abandon), or
+    /// leave the file to the sweep: no crash can bring about a file that nobody knows of.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn discard(txn: &impl ConnectionTrait, therapist_id: Uuid, key: &str) -> Result<(), DbErr> {
+        run(txn, DISCARD, [key.into(), therapist_id.into()]).await.map(drop)
+    }
+
+    /// Removes the file of a transaction that was rolled back, or that gave it up. What cannot be removed now is swept later.
     pub async fn abandon(&self, key: &str) {
         match tokio::time::timeout(ABANDON_WITHIN, self.remove(key)).await {
             Ok(Ok(())) => {}

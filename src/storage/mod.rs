@@ -6,14 +6,17 @@
 
 mod intake;
 mod local;
+mod reading;
 mod remote;
 mod spool;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Context;
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, future};
 use object_store::path::Path as Key;
@@ -149,6 +152,19 @@ impl Storage {
                 remote.fetch(&key, &spooled).await?;
                 Ok(Fetched { path: spooled.path().to_owned(), _spooled: Some(spooled) })
             }
+        }
+    }
+
+    /// A range of the file under `key`, in pieces, each read when it is wanted.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such file, [`Error::Storage`] when the store does not answer; the stream ends with
+    /// an error when it stops answering.
+    pub async fn read(&self, key: &str, range: Range<u64>) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let key = parse(key)?;
+        match &self.shelf {
+            Shelf::Local(local) => reading::local(&local.existing(&key).await?, range).await,
+            Shelf::Remote(remote) => reading::remote(remote.clone(), key, range).await,
         }
     }
 

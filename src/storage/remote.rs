@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,6 +159,20 @@ impl Remote {
             Err(error) if is_missing(&error) => Err(Error::NotFound("file")),
             copied => copied.map_err(unavailable),
         }
+    }
+
+    /// A few bytes of the file under `key`, at once.
+    pub(super) async fn piece(&self, key: &Key, range: Range<u64>) -> Result<Bytes> {
+        match self.get(&self.at(key), range).await {
+            Err(error) if is_missing(&error) => Err(Error::NotFound("file")),
+            piece => piece.map_err(unavailable),
+        }
+    }
+
+    async fn get(&self, at: &Key, range: Range<u64>) -> anyhow::Result<Bytes> {
+        let _place = self.places.acquire().await?;
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        Ok(self.store.get_opts(at, options).await?.bytes().await?)
     }
 
     async fn copy(&self, at: &Key, spooled: &NamedTempFile) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! How jobs are done: apalis workers, one for each kind of job, over our own leases (`queue::lease`).
 
 mod aggregate;
+mod export_document;
 mod extract_notes;
 mod keeper;
 mod purge_expired;
@@ -29,13 +30,18 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::notes;
 use crate::queue::Job;
-use crate::queue::jobs::{Aggregate, ExtractNotes, PurgeExpired, RefreshAnalytics, TranscribeSession};
+use crate::queue::jobs::{
+    Aggregate, ExportDocument, ExtractNotes, PurgeExpired, RefreshAnalytics, TranscribeSession,
+};
 use crate::queue::lease::{self, Lease, Outcome};
 
 /// Workers look for due jobs this often even when no hint comes.
 const POLL: Duration = Duration::from_millis(500);
 /// No provider's wish keeps a therapist waiting for longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// What a session, or a document, says when something went wrong, again and again.
+const TROUBLE: &str = "Something went wrong on the server. Try it again later; if it fails again, ask whoever runs this server to \
+                       look at its log.";
 /// What a session says when a job ended again and again without any answer.
 const NO_ANSWER: &str = "Processing was interrupted several times and has been stopped. Retry it; if it fails again, \
                          ask whoever runs this server to look at its log.";
@@ -83,10 +89,7 @@ impl From<Error> for JobError {
             Error::Internal(error) => tracing::error!(error = ?error, "a job met an internal error"),
             other => tracing::warn!(error = %other, "a job met an error"),
         }
-        Self::Retry {
-            message: "Something went wrong on the server. Retry the session later.".into(),
-            after: None,
-        }
+        Self::Retry { message: TROUBLE.into(), after: None }
     }
 }
 
@@ -121,6 +124,7 @@ pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
             work::<ExtractNotes>(desk.clone()),
             work::<RefreshAnalytics>(desk.clone()),
             work::<Aggregate>(desk.clone()),
+            work::<ExportDocument>(desk.clone()),
             work::<PurgeExpired>(desk),
             schedule::run(app),
         ]
@@ -170,6 +174,7 @@ pub async fn run_until_idle(app: &App) -> Result<usize> {
             + drain::<ExtractNotes>(app, &name).await?
             + drain::<RefreshAnalytics>(app, &name).await?
             + drain::<Aggregate>(app, &name).await?
+            + drain::<ExportDocument>(app, &name).await?
             + drain::<PurgeExpired>(app, &name).await?;
         attempts += done;
         if done == 0 {
@@ -320,10 +325,7 @@ async fn attempt<J: Handler>(app: &App, lease: &Lease) -> Outcome {
         Ok(Ok(Err(JobError::Retry { message, after }))) => retry(&job, app, lease, &message, after).await,
         Ok(Err(_)) => retry(&job, app, lease, "Processing took too long and was stopped.", None).await,
         // The panic itself is logged by the panic hook.
-        Err(_) => {
-            retry(&job, app, lease, "Something went wrong on the server. Retry the session later.", None)
-                .await
-        }
+        Err(_) => retry(&job, app, lease, TROUBLE, None).await,
     }
 }
 

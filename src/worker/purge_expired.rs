@@ -14,7 +14,7 @@ const BATCH: usize = 1000;
 
 /// What is removed, and when: table, primary key, condition. `clock()` is the time by the clock that wrote the rows; what apalis keeps
 /// goes by that of the database.
-const RETENTION: [(&str, &str, &str); 8] = [
+const RETENTION: [(&str, &str, &str); 9] = [
     ("outbox_events", "seq", "created_at < clock() - interval '7 days'"),
     // After the events that tell of them: these point at their run.
     (
@@ -22,6 +22,13 @@ const RETENTION: [(&str, &str, &str); 8] = [
         "id",
         "updated_at < clock() - CASE kind WHEN 'REFRESH' THEN interval '8 days' ELSE interval '90 days' END
             AND status IN ('COMPLETED', 'FAILED')",
+    ),
+    // So do these. Files have gone before: in their own time, or with the job that was deleted.
+    (
+        "export_jobs",
+        "id",
+        "file_key IS NULL AND updated_at < clock() - CASE WHEN deleted_at IS NULL THEN interval '90 days' ELSE interval '8 days' END
+            AND (deleted_at IS NOT NULL OR status IN ('FAILED', 'EXPIRED'))",
     ),
     ("idempotency_keys", "(user_id, key)", "created_at < clock() - interval '24 hours'"),
     ("rate_limits", "key", "expires_at < clock()"),
@@ -43,6 +50,10 @@ impl Handler for PurgeExpired {
             if removed > 0 {
                 tracing::info!(table, removed, "purged");
             }
+        }
+        let removed = app.exports.expire().await?;
+        if removed > 0 {
+            tracing::info!(removed, "exports have expired");
         }
         let removed = app.unfinished.sweep().await?;
         if removed > 0 {

@@ -270,11 +270,14 @@ async fn exports_are_counted_for_each_user() {
     let limits = RateLimits::new(app.app.db.clone(), app.clock.clone(), limits);
     let (jane, john) = (therapist(&app, "jane").await, therapist(&app, "john").await);
     let origin = Origin::default();
-    limits.export(&jane, &origin).await.unwrap();
-    limits.export(&jane, &origin).await.unwrap();
-    assert!(matches!(limits.export(&jane, &origin).await, Err(Error::RateLimited(_))));
-    assert!(matches!(limits.export(&Actor::Anonymous, &origin).await, Err(Error::Unauthenticated)));
-    limits.export(&john, &origin).await.unwrap();
+    limits.export(&app.app.db, &jane, &origin).await.unwrap();
+    limits.export(&app.app.db, &jane, &origin).await.unwrap();
+    assert!(matches!(limits.export(&app.app.db, &jane, &origin).await, Err(Error::RateLimited(_))));
+    assert!(matches!(
+        limits.export(&app.app.db, &Actor::Anonymous, &origin).await,
+        Err(Error::Unauthenticated)
+    ));
+    limits.export(&app.app.db, &john, &origin).await.unwrap();
     assert_eq!(refused(&app, "rate_limit.export").await, 1);
 }
 

@@ -8,7 +8,7 @@ use therapybridge::graphql;
 use super::support::root;
 
 /// Names that clients rely on: a type, and what it has.
-const FIXED: [(&str, &str); 20] = [
+const FIXED: [(&str, &str); 26] = [
     ("Query", "node viewer patients patient sessions session"),
     ("Mutation", "signUp logIn refreshToken logOut createPatient updatePatient archivePatient"),
     ("Mutation", "uploadSession retrySession extractNotes invitePatient revokeInvitation acceptInvitation"),
@@ -38,6 +38,15 @@ const FIXED: [(&str, &str); 20] = [
     ("SummaryRelease", "releasedAt isCurrent"),
     ("TranscriptSegment", "id index startMs endMs speaker role text confidence"),
     ("RiskFlag", "text evidence kind severity source"),
+    ("Query", "exportJobs exportJob"),
+    ("Mutation", "exportSessionNotes exportProgressReport deleteExportJob"),
+    ("Subscription", "exportJobUpdated"),
+    (
+        "ExportJob",
+        "id kind format status progress fileName sizeBytes sha256 errorMessage expiresAt downloadUrl createdAt",
+    ),
+    ("ExportSessionNotesInput", "sessionIds format idempotencyKey"),
+    ("ExportProgressReportInput", "patientId weeks format idempotencyKey"),
 ];
 
 /// Arguments that clients rely on.
@@ -56,7 +65,7 @@ const FIXED_ARGUMENTS: [(&str, &str, &str); 11] = [
 ];
 
 /// Enums whose values are the contract's.
-const FIXED_ENUMS: [(&str, &str); 9] = [
+const FIXED_ENUMS: [(&str, &str); 12] = [
     ("Role", "THERAPIST PATIENT ADMIN"),
     ("SessionStatus", "UPLOADING TRANSCRIBING TRANSCRIBED EXTRACTING_NOTES PROCESSED FAILED"),
     ("Attendance", "SCHEDULED COMPLETED CANCELLED NO_SHOW"),
@@ -72,6 +81,9 @@ const FIXED_ENUMS: [(&str, &str); 9] = [
     ),
     ("UserErrorCode", "CONSENT_REQUIRED IDEMPOTENCY_KEY_REUSED IDEMPOTENCY_IN_PROGRESS BUDGET_EXCEEDED"),
     ("SpeakerRole", "THERAPIST PATIENT"),
+    ("ExportKind", "SESSION_NOTES PROGRESS_REPORT"),
+    ("ExportFormat", "PDF DOCX"),
+    ("ExportStatus", "QUEUED RUNNING COMPLETED FAILED EXPIRED"),
 ];
 
 #[test]

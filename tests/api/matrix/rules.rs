@@ -40,6 +40,8 @@ const fn no_user(code: &'static str) -> [&'static str; 6] {
 }
 /// Of a thing that its patient, its therapist and admins know of.
 const KNOWN_TO: [&str; 6] = [UNAUTHENTICATED, DATA, NOTHING, DATA, NOTHING, DATA];
+/// Of a document, which only the therapist knows of who asked for it.
+const OWN_EXPORT_OR_NOTHING: [&str; 6] = [UNAUTHENTICATED, NOTHING, NOTHING, DATA, NOTHING, NOTHING];
 const WATCHED_BY: [&str; 6] = [UNAUTHENTICATED, DATA, NOT_FOUND, DATA, NOT_FOUND, DATA];
 const THERAPISTS: [&str; 6] = [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, DATA, FORBIDDEN];
 const OWN_THERAPIST: [&str; 6] = [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOT_FOUND, FORBIDDEN];
@@ -66,6 +68,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("Query.sessionTrends", "", THERAPISTS),
     op("Query.commonTopics", "", THERAPISTS),
     op("Query.aggregationRuns", "", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, DATA, DATA]),
+    op("Query.node", "id: $export", OWN_EXPORT_OR_NOTHING),
+    op("Query.exportJobs", "", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN]),
+    op(
+        "Query.exportJobs",
+        "filter: { patientId: $patient }",
+        [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN],
+    ),
+    op("Query.exportJob", "id: $export", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN]),
     op("Query.users", "search: \"jane\"", ADMINS),
     op(
         "Query.users",
@@ -174,6 +184,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     op("Mutation.releaseSummary", "sessionId: $session", OWN_THERAPIST),
     alone("Mutation.withdrawSummary", "sessionId: $session", OWN_THERAPIST),
+    op("Mutation.exportSessionNotes", "input: { sessionIds: [$session], format: PDF }", OWN_THERAPIST),
+    op("Mutation.exportProgressReport", "input: { patientId: $patient, format: DOCX }", OWN_THERAPIST),
+    alone("Mutation.deleteExportJob", "id: $export", OWN_THERAPIST),
+    op("Subscription.exportJobUpdated", "id: $export", OWN_THERAPIST),
     op("Subscription.sessionUpdated", "id: $session", WATCHED_BY),
     op("Subscription.sessionUpdated", "id: $planned", WATCHED_BY),
     op("Subscription.sessionsUpdated", "patientId: $patient", WATCHED_BY),
@@ -388,6 +402,19 @@ pub(super) const TYPES: &[Type] = &[
             ("therapist admin", "from to"),
             // None was scheduled, and none was given up.
             (NOBODY, "dueAt errorMessage"),
+        ],
+    },
+    Type {
+        name: "ExportJob",
+        door: "exportJob(id: $export) { % }",
+        shown: &[
+            (
+                THERAPIST,
+                "id kind format status progress version patient sessionCount fileName sizeBytes sha256",
+            ),
+            (THERAPIST, "warnings expiresAt downloadUrl createdAt"),
+            // It holds notes, and did not fail.
+            (NOBODY, "weeks errorMessage"),
         ],
     },
     Type {

@@ -42,7 +42,8 @@ pub(crate) const SECRET: &str = "a secret of the tests, and of nobody else";
 pub(crate) struct Practice {
     pub(crate) app: TestApp,
     actors: BTreeMap<&'static str, Client>,
-    /// What the tests name: `patient`, `session`, `segment`, `waiting`, `planned`, `therapist`, `cursor`.
+    /// What the tests name: `patient`, `session`, `segment`, `waiting`, `planned`, `export`, `therapist`,
+    /// `cursor`.
     pub(crate) ids: BTreeMap<&'static str, String>,
 }
 
@@ -60,7 +61,8 @@ pub(crate) const ACTORS: [&str; 9] = [
 ];
 
 impl Practice {
-    /// A practice with a processed session whose summary is released, one that waits for a worker, and an appointment.
+    /// A practice with a processed session whose summary is released, one that waits for a worker, an appointment, and a
+    /// document that was asked for.
     pub(crate) async fn new() -> Self {
         let app = TestApp::new().await;
         app.provider.set_transcript(&TRANSCRIPT);
@@ -73,6 +75,7 @@ impl Practice {
         let ids = BTreeMap::from([
             ("waiting", upload(&jane, &patient).await),
             ("planned", schedule(&jane, &patient).await),
+            ("export", export(&jane, &session).await),
             ("therapist", user_id(&jane).await),
             ("cursor", format!("c{}", "f".repeat(32))),
             ("segment", first_segment(&app).await),
@@ -131,6 +134,11 @@ impl Practice {
                 SELECT id, id, therapist_id, repeat('0', 64), created_at + interval '7 days', created_at, created_at
                 FROM patients WHERE id = '{patient}'"
             ),
+            // Without the document itself: what is asked here is who may know of it.
+            "UPDATE export_jobs SET status = 'COMPLETED', file_key = id::text, file_name = 'Session notes Maria Zauberfluss.pdf',
+                size_bytes = 1, sha256 = repeat('0', 64), warnings = '{A letter is missing.}', progress = 100,
+                error_message = NULL, expires_at = created_at + interval '7 days'"
+                .to_owned(),
             "INSERT INTO second_factors (user_id, secret, last_step, confirmed_at, created_at, updated_at)
                 SELECT id, '', 0, created_at, created_at, created_at FROM users WHERE email = 'jane@example.com'"
                 .to_owned(),
@@ -245,6 +253,14 @@ async fn schedule(jane: &Client, patient: &str) -> String {
     let input = json!({ "patientId": patient, "scheduledStart": "2026-03-10T07:00:00Z" });
     let payload = jane.call(query, json!({ "input": input })).await["scheduleSession"].clone();
     payload["session"]["id"].as_str().unwrap().to_owned()
+}
+
+/// Asks for the notes of a session as a document; the job's id. Nobody has made it yet.
+async fn export(jane: &Client, session: &str) -> String {
+    let query = "mutation ($id: ID!) {
+        exportSessionNotes(input: { sessionIds: [$id], format: PDF }) { exportJob { id } } }";
+    let payload = jane.call(query, json!({ "id": session })).await["exportSessionNotes"].clone();
+    payload["exportJob"]["id"].as_str().unwrap_or_else(|| panic!("{payload}")).to_owned()
 }
 
 async fn release(jane: &Client, session: &str) {
