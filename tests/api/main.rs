@@ -13,6 +13,7 @@ mod cancel;
 mod costs;
 mod database;
 mod docs;
+mod exports;
 mod extractive;
 mod hardening;
 mod health;
