@@ -1,7 +1,9 @@
 //! `therapybridge demo`: the product's main job, done before your eyes by an ordinary client: over HTTP and a
-//! WebSocket subscription, with a recording that comes with the program; and the figures of a made-up year around it.
+//! WebSocket subscription, with a recording that comes with the program; the figures of a made-up year around it; and the
+//! documents a therapist would hand on.
 
 mod client;
+mod documents;
 mod show;
 
 use std::fs;
@@ -64,13 +66,17 @@ pub async fn run(app: &App, address: SocketAddr) -> anyhow::Result<()> {
     log_in(&mut client, &password).await.context("log in")?;
     let patients = practice(&client).await.context("make the practice")?;
     let session_id = session(&client, &patients[0]).await.context("upload the recording")?;
-    client.watch(&session_id, show::progress).await.context("watch the session")?;
+    client.watch(("sessionUpdated", &session_id), show::progress).await.context("watch the session")?;
     let session = client.call(include_str!("demo/notes.graphql"), json!({ "id": session_id })).await?;
     show::notes(&session["session"])?;
     fill_a_year(app, &client, &patients).await.context("make a year of the practice up")?;
     // Whose mood does the most.
     let figures = json!({ "patient": patients[1] });
     show::practice(&client.call(include_str!("demo/practice.graphql"), figures).await?)?;
+    show::documents_begin()?;
+    let folder = app.config.database.data_dir.join("demo");
+    let documents = documents::make(&client, (&session_id, &patients[1]), &folder).await;
+    show::documents(&documents.context("make the documents")?)?;
     show::farewell(address, EMAIL, &password)
 }
 

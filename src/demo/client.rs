@@ -45,10 +45,16 @@ impl Client {
         data(request.send().await?.json().await?)
     }
 
-    /// Watches a session over a WebSocket until it is PROCESSED or FAILED.
+    /// Fetches a file by its link, as a browser would: without a token.
+    pub(super) async fn fetch(&self, link: &str) -> anyhow::Result<Vec<u8>> {
+        let answer = self.http.get(format!("http://{}{link}", self.address)).send().await?;
+        Ok(answer.error_for_status()?.bytes().await?.to_vec())
+    }
+
+    /// Watches a session or a document over a WebSocket until it has ended.
     pub(super) async fn watch(
         &self,
-        id: &str,
+        (subscription, id): (&str, &str),
         show: impl Fn(&Value) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut request = format!("ws://{}/graphql", self.address).into_client_request()?;
@@ -59,7 +65,8 @@ impl Client {
         let send = |message: Value| Message::text(message.to_string());
         let init = json!({ "type": "connection_init", "payload": { "authorization": self.token } });
         socket.send(send(init)).await?;
-        let query = "subscription ($id: ID!) { sessionUpdated(id: $id) { version status progress } }";
+        let query =
+            format!("subscription ($id: ID!) {{ {subscription}(id: $id) {{ version status progress }} }}");
         let payload = json!({ "query": query, "variables": { "id": id } });
         while let Some(message) = socket.next().await {
             let Message::Text(text) = message? else { continue };
@@ -68,13 +75,13 @@ impl Client {
                 Some("connection_ack") => {
                     socket.send(send(json!({ "id": "1", "type": "subscribe", "payload": payload }))).await?;
                 }
-                Some("next") => show(&data(message["payload"].clone())?["sessionUpdated"])?,
+                Some("next") => show(&data(message["payload"].clone())?[subscription])?,
                 Some("complete") => return Ok(()),
                 Some("error") => bail!("{}", message["payload"]),
                 _ => {}
             }
         }
-        bail!("the socket was closed before the session was done")
+        bail!("the socket was closed before the end")
     }
 
     fn post(&self) -> reqwest::RequestBuilder {

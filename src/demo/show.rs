@@ -2,6 +2,7 @@
 
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -136,6 +137,19 @@ fn step(week: &Value) -> char {
 
 fn percent(rate: &Value) -> String {
     rate.as_f64().map_or_else(|| "nothing".into(), |rate| format!("{:.0} %", rate * 100.0))
+}
+
+/// What follows.
+pub(super) fn documents_begin() -> anyhow::Result<()> {
+    heading("Documents: the notes of the session, and a progress report")
+}
+
+/// Where the documents are.
+pub(super) fn documents(files: &[PathBuf]) -> anyhow::Result<()> {
+    for file in files {
+        line(&file.canonicalize().unwrap_or_else(|_| file.clone()).display().to_string())?;
+    }
+    Ok(())
 }
 
 /// Where to go on.

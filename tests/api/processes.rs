@@ -327,6 +327,118 @@ async fn a_worker_that_is_asked_to_stop_gives_its_job_back_at_once() {
     assert_eq!(history.last().unwrap()["status"], "PROCESSED");
 }
 
+const EXPORT: &str = "mutation ($id: ID!) { exportSessionNotes(input: { sessionIds: [$id], format: PDF }) {
+    exportJob { id } userErrors { code } } }";
+const EXPORTED: &str =
+    "subscription ($id: ID!) { exportJobUpdated(id: $id) { version status sizeBytes sha256 } }";
+
+/// Waits until a process has died of its failpoint.
+async fn died(process: &mut Process) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while process.child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "it lives on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_document_whose_worker_is_killed_half_way_is_made_again_and_never_half_given() {
+    let fleet = Fleet::new().await;
+    let settings = [
+        ("DATABASE_URL", fleet.database.as_str()),
+        ("JOB_LEASE_SECONDS", "1"),
+        ("UPLOAD_COMMIT_SECONDS", "5"),
+    ];
+    let server = fleet.start_with(&["serve", "--no-worker"], &settings).await;
+    let jane = server.therapist().await;
+    let patient = jane.patient("Daniel").await;
+    let session = jane.session(&patient, recording("cbr.mp3")).await;
+    let worker = fleet.start_with(&["worker"], &settings).await;
+    Watch::session(&jane, &session).await.until_end().await;
+    worker.stop().await;
+    for place in ["job.claimed", "export.rendered", "upload.intended", "export.put"] {
+        let asked = jane.call(EXPORT, json!({ "id": session })).await["exportSessionNotes"].clone();
+        let id = asked["exportJob"]["id"].as_str().unwrap().to_owned();
+        let mut watch = Watch::start(&jane, EXPORTED, json!({ "id": id })).await;
+        let first = watch.value().await;
+        // Other kinds of jobs reach the first place, too: a worker that dies of one of them makes no difference here.
+        let mut doomed =
+            fleet.start_with(&["worker"], &[&settings[..], &[("FAILPOINT", place)]].concat()).await;
+        died(&mut doomed).await;
+        let path = format!("/exports/{id}/download");
+        let early = jane.request(reqwest::Method::GET, &path).send().await.unwrap();
+        assert_eq!(early.status(), 409, "{place}: there is no file before the job says so");
+        let heir = fleet.start_with(&["worker"], &settings).await;
+        let history = [vec![first], watch.until_end().await].concat();
+        assert_eq!(statuses(&history), ["QUEUED", "RUNNING", "COMPLETED"], "{place}");
+        let told = history.last().unwrap();
+        let bytes = jane.request(reqwest::Method::GET, &path).send().await.unwrap().bytes().await.unwrap();
+        assert_eq!(told["sizeBytes"], json!(bytes.len()), "{place}");
+        assert!(bytes.starts_with(b"%PDF-") && bytes.trim_ascii_end().ends_with(b"%%EOF"), "{place}");
+        heir.stop().await;
+    }
+    // What the killed ones had put is swept, and what they had spooled.
+    let _last = fleet.start_with(&["worker"], &settings).await;
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let files = walk(fleet.data.path());
+        let exported = files.iter().filter(|path| path.to_string_lossy().contains("/exports/")).count();
+        let spooled =
+            files.iter().filter(|path| path.starts_with("spool") && !path.ends_with("lock")).count();
+        if (exported, spooled) == (4, 0) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{files:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// With everything in the log that can be there.
+#[tokio::test]
+async fn links_names_and_words_of_documents_stand_in_no_log() {
+    let fleet = Fleet::new().await;
+    let vars =
+        [("DATABASE_URL", fleet.database.as_str()), ("LOG_LEVEL", "debug,h2=info,hyper=info,sqlx=debug")];
+    let log = fleet.data.path().join("log");
+    let settings = variables(&fleet.provider, fleet.data.path(), &vars).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_therapybridge"));
+    command.arg("serve").env_clear().envs(settings).env("LOG_FORMAT", "json").current_dir(fleet.data.path());
+    let child = command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+    let mut server = Process { child, address: None };
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while server.address.is_none() {
+        assert!(Instant::now() < deadline, "it does not start");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let lines = std::fs::read_to_string(&log).unwrap();
+        let lines = lines.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let mut listening = lines.filter(|line| line["fields"]["message"] == "listening");
+        server.address =
+            listening.next().map(|line| line["fields"]["address"].as_str().unwrap().parse().unwrap());
+    }
+    let jane = server.therapist().await;
+    let patient = jane.patient("Zauberfluss").await;
+    let session = jane.session(&patient, recording("cbr.mp3")).await;
+    Watch::session(&jane, &session).await.until_end().await;
+    let asked = jane.call(EXPORT, json!({ "id": session })).await["exportSessionNotes"].clone();
+    let id = asked["exportJob"]["id"].clone();
+    Watch::start(&jane, EXPORTED, json!({ "id": id })).await.until_end().await;
+    let query = "query ($id: ID!) { exportJob(id: $id) { downloadUrl } }";
+    let link =
+        jane.call(query, json!({ "id": id })).await["exportJob"]["downloadUrl"].as_str().unwrap().to_owned();
+    let ticket = link.split_once("ticket=").unwrap().1.to_owned();
+    let answer = server.client().request(reqwest::Method::GET, &link).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.bytes().await.unwrap();
+    let bad = format!("{link}x");
+    assert_eq!(server.client().request(reqwest::Method::GET, &bad).send().await.unwrap().status(), 401);
+    assert!(server.stop().await.success());
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(log.contains("/download"), "requests are logged at this level");
+    for secret in [&ticket[..40], "ticket=", "Zauberfluss", "poor sleep"] {
+        assert!(!log.contains(secret), "{secret} stands in the log");
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_is_asked_to_stop_stops_well() {
     let fleet = Fleet::new().await;
