@@ -100,6 +100,19 @@ impl Actor {
         }
     }
 
+    /// Whose files may be cleaned up: a therapist's own, or everybody's (`None`).
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for anonymous askers, [`Error::Forbidden`] for patients.
+    pub fn cleans_up_files_of(&self) -> Result<Option<Uuid>> {
+        match self {
+            Self::User { id, role: Role::Therapist, .. } => Ok(Some(*id)),
+            Self::User { role: Role::Admin, .. } | Self::System { .. } => Ok(None),
+            Self::Anonymous => Err(Error::Unauthenticated),
+            Self::User { .. } => Err(Error::Forbidden),
+        }
+    }
+
     /// The user's id, if the user is a patient.
     ///
     /// # Errors

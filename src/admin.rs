@@ -1,6 +1,7 @@
 //! What only somebody at the machine may do: `therapybridge admin …`, and `aggregate`.
 
 pub mod aggregate;
+pub mod cleanup;
 
 use std::io::{self, BufRead, IsTerminal};
 use std::sync::Arc;

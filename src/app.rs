@@ -18,6 +18,7 @@ use crate::audit::trail::Trail;
 use crate::auth::Auth;
 use crate::auth::invitation::Invitations;
 use crate::auth::rate_limit::RateLimits;
+use crate::cleanup::Cleanup;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::costs::{Costs, Work};
@@ -31,6 +32,7 @@ use crate::sessions::Sessions;
 use crate::sessions::appointments::Appointments;
 use crate::sessions::correction::Corrections;
 use crate::sessions::pipeline::Pipeline;
+use crate::sessions::recording::Recordings;
 use crate::sessions::release::Releases;
 use crate::sessions::upload::Uploads;
 use crate::storage::Storage;
@@ -75,6 +77,8 @@ pub struct App {
     pub uploads: Uploads,
     /// Recordings coming in part by part.
     pub unfinished: Unfinished,
+    /// Files that are kept no longer.
+    pub cleanup: Cleanup,
     /// Figures of the practice.
     pub analytics: Analytics,
     /// When they are put right by the clock.
@@ -142,6 +146,9 @@ impl App {
             costs: costs.clone(),
             limits: config.upload.clone(),
         };
+        let recordings = Recordings::new(db.clone(), clock.clone(), pipeline.clone());
+        let cleanup =
+            Cleanup::new(db.clone(), storage.clone(), clock.clone(), recordings, config.cleanup.clone());
         let limits = RateLimits::new(db.clone(), clock.clone(), config.limits);
         let means = Means {
             db: db.clone(),
@@ -184,6 +191,7 @@ impl App {
             pipeline,
             uploads,
             unfinished,
+            cleanup,
             analytics,
             timetable,
             exports,

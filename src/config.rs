@@ -17,9 +17,11 @@ use url::Url;
 
 pub use self::ai::{AiConfig, OpenAiConfig, PricesConfig, ProviderConfig};
 pub use self::rate::Rate;
+pub use self::retention::{CleanupConfig, PurgeConfig};
 
 mod ai;
 mod rate;
+pub mod retention;
 
 /// What the libraries below us have to say at `info` is for their authors.
 const QUIET: &str = "info,apalis_core=warn,sea_orm_migration=warn,sqlx=warn,symphonia=warn";
@@ -59,6 +61,10 @@ pub struct Config {
     pub fonts: FontsConfig,
     /// Documents for download.
     pub exports: ExportsConfig,
+    /// Files that are kept no longer.
+    pub cleanup: CleanupConfig,
+    /// Rows that are kept no longer.
+    pub purge: PurgeConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -193,7 +199,7 @@ impl UploadConfig {
             max_duration: vars.duration("MAX_RECORDING_HOURS", "6", 3600)?,
             max_unfinished: vars.parse("MAX_UNFINISHED_UPLOADS", "10", "a whole number of at least 1")?,
             max_unfinished_bytes: megabytes("UNFINISHED_UPLOADS_MB", "500")?,
-            expires: vars.duration("UPLOAD_EXPIRES_HOURS", "24", 3600)?,
+            expires: retention::UNFINISHED_UPLOADS.period(vars)?,
             idle: Duration::from_secs(30),
             part_bytes: 8 << 20,
         })
@@ -362,7 +368,7 @@ impl Config {
                 )?,
                 jwt_secret_file: data_dir.join("jwt_secret"),
                 access_token_ttl: vars.duration("ACCESS_TOKEN_MINUTES", "30", 60)?,
-                refresh_token_ttl: vars.duration("REFRESH_TOKEN_DAYS", "7", 86_400)?,
+                refresh_token_ttl: retention::REFRESH_TOKENS.period(&vars)?,
             },
             audit: AuditConfig {
                 key: signing_keys("AUDIT_KEY", vars.get("AUDIT_KEY"))?.pop(),
@@ -381,7 +387,9 @@ impl Config {
             },
             analytics: AnalyticsConfig::from_vars(&vars)?,
             fonts: FontsConfig::from_vars(&vars)?,
-            exports: ExportsConfig { retention: vars.duration("EXPORT_RETENTION_DAYS", "7", 86_400)? },
+            exports: ExportsConfig { retention: retention::EXPORTS.period(&vars)? },
+            cleanup: CleanupConfig::from_vars(&vars)?,
+            purge: PurgeConfig::from_vars(&vars)?,
             log: LogConfig {
                 json: vars.parse::<LogFormat>("LOG_FORMAT", "pretty", "pretty or json")? == LogFormat::Json,
                 filter: vars.text("LOG_LEVEL", QUIET),
@@ -401,7 +409,7 @@ impl StorageConfig {
                 (Some(RemoteConfig { url, options, timeout }), data_dir.join("files"))
             }
         };
-        let commit_window = vars.seconds("UPLOAD_COMMIT_SECONDS", "600")?;
+        let commit_window = retention::UPLOADS_BEFORE_COMMIT.period(vars)?;
         Ok(Self { remote, files_dir, spool_dir: data_dir.join("spool"), commit_window })
     }
 }
@@ -588,6 +596,12 @@ mod tests {
             ("STORAGE_URL", "ftp://store.example.com/bucket"),
             ("STORAGE_URL", "http://store.example.com/bucket"),
             ("UPLOAD_COMMIT_SECONDS", "0"),
+            ("ORPHANED_FILE_RETENTION_HOURS", "off"),
+            ("FAILED_SESSION_RETENTION_DAYS", "0"),
+            ("AUDIO_RETENTION_DAYS", "0"),
+            ("AUTO_CLEANUP_ON_STARTUP", "yes"),
+            ("DAILY_CLEANUP_HOUR", "24"),
+            ("EVENT_RETENTION_DAYS", "0"),
             ("JWT_SECRET", "short"),
             ("JWT_PREVIOUS_SECRETS", "0123456789abcdef0123456789abcdef,short"),
             ("AUDIT_KEY", "short"),
@@ -644,6 +658,13 @@ mod tests {
         assert_eq!(missing(&[url]).as_deref(), Some("JWT_SECRET"));
         assert_eq!(missing(&[url, ("JWT_SECRET", key)]).as_deref(), Some("AUDIT_KEY"));
         assert_eq!(missing(&[url, ("JWT_SECRET", key), ("AUDIT_KEY", key)]), None);
+    }
+
+    #[test]
+    fn recordings_are_kept_for_ever_unless_a_period_is_set() {
+        let kept = |vars: &[(&str, &str)]| config(vars).expect("good").cleanup.recordings;
+        assert_eq!((kept(&[]), kept(&[("AUDIO_RETENTION_DAYS", "off")])), (None, None));
+        assert_eq!(kept(&[("AUDIO_RETENTION_DAYS", "2")]), Some(Duration::from_secs(2 * 86_400)));
     }
 
     #[test]

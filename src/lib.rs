@@ -22,6 +22,7 @@ pub mod app;
 pub mod audio;
 pub mod audit;
 pub mod auth;
+pub mod cleanup;
 pub mod clock;
 pub mod config;
 pub mod costs;

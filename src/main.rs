@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use therapybridge::admin::CreateUser;
 use therapybridge::admin::aggregate::Aggregate;
+use therapybridge::admin::cleanup::Cleanup;
 use therapybridge::ai::models::{Models, Source, fetch_with_bar};
 use therapybridge::app::App;
 use therapybridge::audit::trail::Trail;
@@ -57,6 +58,8 @@ enum Command {
     /// Works the figures of analytics out anew. They are kept right by themselves: this is for when somebody has changed rows
     /// by other means.
     Aggregate(Aggregate),
+    /// Removes the files that nothing needs any more, as a worker does every day.
+    Cleanup(Cleanup),
     /// Looks after the audit trail.
     Audit {
         #[command(subcommand)]
@@ -136,6 +139,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             Ok(writeln!(std::io::stdout(), "{}", user.id)?)
         }
         Command::Aggregate(wanted) => aggregate(config, wanted).await,
+        Command::Cleanup(wanted) => clean_up(config, wanted).await,
         Command::Audit { action: AuditAction::Verify } => verify_audit(&config).await,
         Command::Models { action: ModelsAction::Fetch { name, from } } => {
             fetch_model(&config, &name, from).await
@@ -176,6 +180,13 @@ async fn work(config: Config) -> anyhow::Result<()> {
 async fn aggregate(config: Config, wanted: Aggregate) -> anyhow::Result<()> {
     let app = start(config).await?;
     let done = admin::aggregate::run(&app, wanted).await;
+    app.close().await;
+    done
+}
+
+async fn clean_up(config: Config, wanted: Cleanup) -> anyhow::Result<()> {
+    let app = start(config).await?;
+    let done = admin::cleanup::run(&app, wanted).await;
     app.close().await;
     done
 }

@@ -67,6 +67,7 @@ mod m23_queue_indexes;
 mod m24_partial_recordings;
 mod m25_analytics;
 mod m26_export_jobs;
+mod m27_cleanup;
 
 /// Applies and reverts the changes, in order.
 pub struct Migrator;
@@ -101,6 +102,7 @@ impl MigratorTrait for Migrator {
             Box::new(m24_partial_recordings::Change),
             Box::new(m25_analytics::Change),
             Box::new(m26_export_jobs::Change),
+            Box::new(m27_cleanup::Change),
         ]
     }
 }

@@ -83,6 +83,8 @@ pub struct Model {
     pub error_message: Option<String>,
     /// Where the recording lies in the store.
     pub audio_key: Option<String>,
+    /// When the recording was removed, because it was kept for its time; `None` while it is there.
+    pub audio_removed_at: Option<ChronoDateTimeUtc>,
     /// What the uploader called it.
     pub audio_filename: Option<String>,
     /// SHA-256 of its bytes, in hex.

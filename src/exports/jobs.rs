@@ -291,7 +291,7 @@ impl Exports {
         (therapist_id, key): (Uuid, Option<String>),
     ) -> Result<()> {
         if let Some(key) = &key {
-            Intake::discard(&txn, therapist_id, key).await?;
+            Intake::condemn(&txn, therapist_id, key).await?;
         }
         txn.commit().await?;
         self.notifier.nudge();

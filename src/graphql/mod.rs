@@ -12,6 +12,7 @@ mod analytics;
 mod appointment;
 mod audit;
 mod auth;
+mod cleanup;
 mod connection;
 pub mod context;
 mod cost;
@@ -48,6 +49,7 @@ pub struct Query(
     audit::AuditQuery,
     queue::QueueQuery,
     cost::CostQuery,
+    cleanup::CleanupQuery,
     analytics::AnalyticsQuery,
     aggregation::AggregationQuery,
     export::ExportQuery,
@@ -67,6 +69,7 @@ pub struct Mutation(
     transcript::TranscriptMutation,
     release::ReleaseMutation,
     export::ExportMutation,
+    cleanup::CleanupMutation,
 );
 
 /// What can be watched. Streams come over WebSocket (`graphql-transport-ws`) and SSE.

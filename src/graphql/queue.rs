@@ -32,7 +32,7 @@ impl QueueStatus {
 /// Jobs of one kind.
 #[derive(SimpleObject)]
 pub(super) struct QueuedJobs {
-    /// Which kind: `transcribe_session`, `extract_notes`, `refresh_analytics`, `aggregate`, `purge_expired`.
+    /// Which kind: `transcribe_session`, `extract_notes`, `refresh_analytics`, `aggregate`, `purge_expired`, `clean_up`.
     kind: String,
     /// How many are due, and wait for a worker.
     waiting: i64,

@@ -99,6 +99,12 @@ impl Session {
         self.0.audio_filename.as_deref().filter(|_| ctx.actor().reads_clinical_content())
     }
 
+    /// When the recording was removed, because it was kept for its time; null while it is there, and where there was none. What
+    /// was made of it stays. For the therapist; null for others.
+    async fn audio_removed_at(&self, ctx: &Context<'_>) -> Option<DateTime<Utc>> {
+        self.0.audio_removed_at.filter(|_| ctx.actor().reads_clinical_content())
+    }
+
     /// Whether the recording was damaged or cut off, and this is what could be read of it (`allowPartial`). For the
     /// therapist; null for others.
     async fn recording_is_partial(&self, ctx: &Context<'_>) -> Option<bool> {
@@ -338,7 +344,8 @@ impl SessionMutation {
     }
 
     /// Processes a FAILED session again, also one that was cancelled; what was recognised before is kept, and not paid
-    /// for twice. For its therapist. Codes: NOT_FOUND, INVALID_STATE, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS,
+    /// for twice. INVALID_STATE also where that takes a recording that was removed (FAILED_SESSION_RETENTION_DAYS): upload it
+    /// again. For its therapist. Codes: NOT_FOUND, INVALID_STATE, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS,
     /// BUDGET_EXCEEDED.
     async fn retry_session(
         &self,

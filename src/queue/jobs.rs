@@ -8,13 +8,14 @@ use uuid::Uuid;
 use super::Job;
 
 /// Every kind of job there is.
-pub const KINDS: [&str; 6] = [
+pub const KINDS: [&str; 7] = [
     TranscribeSession::KIND,
     ExtractNotes::KIND,
     RefreshAnalytics::KIND,
     Aggregate::KIND,
     ExportDocument::KIND,
     PurgeExpired::KIND,
+    CleanUp::KIND,
 ];
 
 /// Recognise the speech of a session's recording.
@@ -122,5 +123,55 @@ impl Job for PurgeExpired {
 
     fn key(&self) -> String {
         self.due.to_string()
+    }
+}
+
+/// Remove the files that nothing needs any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CleanUp {
+    /// What makes those who ask for the same one ask for one: its due time, or an id.
+    pub key: String,
+    /// Which kinds of files.
+    pub parts: Parts,
+    /// Whose; everybody's if `None`.
+    pub therapist_id: Option<Uuid>,
+}
+
+/// What can be cleaned up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// Files without a row.
+    pub orphaned_files: bool,
+    /// Recordings of sessions that FAILED, and were not retried.
+    pub failed_sessions: bool,
+    /// Recordings that were kept for their time.
+    pub expired_recordings: bool,
+}
+
+impl Parts {
+    /// Nothing.
+    pub const NONE: Self = Self { orphaned_files: false, failed_sessions: false, expired_recordings: false };
+    /// Everything.
+    pub const ALL: Self = Self { orphaned_files: true, failed_sessions: true, expired_recordings: true };
+
+    /// What it is, by name.
+    #[must_use]
+    pub fn names(self) -> Vec<&'static str> {
+        let named = [
+            (self.orphaned_files, "orphanedFiles"),
+            (self.failed_sessions, "failedSessions"),
+            (self.expired_recordings, "expiredRecordings"),
+        ];
+        named.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name).collect()
+    }
+}
+
+impl Job for CleanUp {
+    const KIND: &'static str = "clean_up";
+    const MAX_ATTEMPTS: i32 = 3;
+    const TIMEOUT: Duration = Duration::from_secs(6 * 3600);
+
+    fn key(&self) -> String {
+        self.key.clone()
     }
 }

@@ -1,5 +1,5 @@
 //! Sessions: what there is ([`Sessions`]), what is planned and what became of it ([`appointments`]), how a recording gets
-//! in ([`upload`]), what becomes of that ([`pipeline`], [`pieces`]), what the therapist puts right in its transcript
+//! in ([`upload`]), what becomes of that ([`pipeline`], [`pieces`]), how long it is kept ([`recording`]), what the therapist puts right in its transcript
 //! ([`correction`]), and what of it the patient may read ([`release`]).
 
 mod answers;
@@ -8,6 +8,7 @@ mod calendar;
 pub mod correction;
 pub mod pieces;
 pub mod pipeline;
+pub mod recording;
 pub mod release;
 pub mod status;
 pub mod upload;

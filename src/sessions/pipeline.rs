@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
@@ -272,6 +273,9 @@ impl Pipeline {
             return Err(invalid_state("Only a session whose processing FAILED can be retried."));
         }
         let transcribed = session.risk_screen.is_some();
+        if let (false, Some(removed_at)) = (transcribed, session.audio_removed_at) {
+            return Err(recording_removed(removed_at));
+        }
         let ahead: &[Paid] = if transcribed { &[Paid::Notes] } else { &[Paid::Speech, Paid::Notes] };
         self.costs.admit(session.therapist_id, ahead).await?;
         let to = if transcribed { Status::Transcribed } else { Status::Uploading };
@@ -469,6 +473,14 @@ impl Pipeline {
         };
         Ok(audit::record(txn, Witness { actor, origin, at: self.clock.now() }, event).await?)
     }
+}
+
+fn recording_removed(at: DateTime<Utc>) -> Error {
+    let day = at.date_naive();
+    invalid_state(format!(
+        "The recording of this session was removed on {day}, for it is not kept longer after a failure. Upload it again, as a \
+         new session."
+    ))
 }
 
 fn spent_on(run: &extraction_run::Model) -> Spent {

@@ -6,9 +6,13 @@
 //! commit that never happened: a sweep removes its file. A sweep condemns an intent first, in a transaction of its own,
 //! and only then touches the file; a condemned intent cannot be taken away any more. So whichever of the two commits first
 //! wins, the other one learns of it, and a sweep that is killed halfway is finished by the next.
+//!
+//! The same the other way round: a file that is to be removed is condemned in the transaction that takes it from its row
+//! ([`Intake::condemn`]), and removed after the commit ([`Intake::clear_away`], [`Intake::abandon`]), or by a sweep.
 
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, FromQueryResult, Statement, Value,
 };
@@ -23,9 +27,6 @@ const INTEND: &str = "INSERT INTO stored_files (key, therapist_id, created_at, e
     VALUES ($1, $2, now(), now() + make_interval(secs => $3))";
 const NOTE: &str = "UPDATE stored_files SET multipart_id = $2 WHERE key = $1 AND condemned_at IS NULL";
 const TAKE: &str = "DELETE FROM stored_files WHERE key = $1 AND condemned_at IS NULL";
-/// For a file whose row lets go of it.
-const DISCARD: &str = "INSERT INTO stored_files (key, therapist_id, created_at, expires_at, condemned_at)
-    VALUES ($1, $2, now(), now() + interval '1 second', now())";
 const CONDEMN: &str =
     "UPDATE stored_files SET condemned_at = now() WHERE key = $1 RETURNING key, multipart_id";
 /// Rows whose transaction is under way are locked, and passed over.
@@ -38,6 +39,12 @@ const FORGET: &str = "DELETE FROM stored_files WHERE key = $1 AND condemned_at I
 /// To the end of the line, so that one file that does not go is not in the way of the others.
 const POSTPONE: &str =
     "UPDATE stored_files SET condemned_at = now() WHERE key = $1 AND condemned_at IS NOT NULL";
+const CONDEMN_FILE: &str =
+    "INSERT INTO stored_files (key, therapist_id, created_at, expires_at, condemned_at)
+    VALUES ($1, $2, now(), now() + interval '1 second', now())";
+const FORGET_ALL: &str = "DELETE FROM stored_files WHERE key = ANY ($1) AND condemned_at IS NOT NULL";
+/// Files that are removed at a time.
+const REMOVALS_AT_A_TIME: usize = 8;
 /// A store that fails so often in a sweep is away: the next sweep asks again.
 const PATIENCE: usize = 3;
 /// Somebody waits for the answer; the sweep does not.
@@ -59,10 +66,13 @@ pub struct Swept {
     pub left: usize,
 }
 
-#[derive(FromQueryResult)]
-struct Condemned {
-    key: String,
-    multipart_id: Option<String>,
+/// A file that is to be removed: from now on no row can name it any more.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct Condemned {
+    /// What names it.
+    pub key: String,
+    /// An upload in parts that an object store may still keep for it.
+    pub multipart_id: Option<String>,
 }
 
 impl<'a> Intake<'a> {
@@ -105,15 +115,6 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Gives a file up, in the transaction that takes it from its row. After the commit call [`abandon`](Self::abandon), or
-    /// leave the file to the sweep: no crash can bring about a file that nobody knows of.
-    ///
-    /// # Errors
-    /// When the database does not take it.
-    pub async fn discard(txn: &impl ConnectionTrait, therapist_id: Uuid, key: &str) -> Result<(), DbErr> {
-        run(txn, DISCARD, [key.into(), therapist_id.into()]).await.map(drop)
-    }
-
     /// Removes the file of a transaction that was rolled back, or that gave it up. What cannot be removed now is swept later.
     pub async fn abandon(&self, key: &str) {
         match tokio::time::timeout(ABANDON_WITHIN, self.remove(key)).await {
@@ -134,6 +135,35 @@ impl<'a> Intake<'a> {
         self.storage.clear(&condemned.key, condemned.multipart_id.as_deref()).await?;
         run(self.db, FORGET, [condemned.key.as_str().into()]).await?;
         Ok(())
+    }
+
+    /// Writes down that a file is to be removed, in the transaction that takes it from its row.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn condemn(txn: &impl ConnectionTrait, therapist_id: Uuid, key: &str) -> Result<Condemned> {
+        run(txn, CONDEMN_FILE, [key.into(), therapist_id.into()]).await?;
+        Ok(Condemned { key: key.to_owned(), multipart_id: None })
+    }
+
+    /// Removes condemned files, a few at a time; says of each, in order, whether it is gone. One that is not is in nobody's way:
+    /// a sweep removes it when the store lets go.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn clear_away(&self, condemned: &[Condemned]) -> Result<Vec<Result<()>>> {
+        let clear = |file: &Condemned| {
+            let (storage, file) = (self.storage.clone(), file.clone());
+            async move { storage.clear(&file.key, file.multipart_id.as_deref()).await }
+        };
+        let cleared: Vec<Result<()>> = stream::iter(condemned.iter().map(clear).collect::<Vec<_>>())
+            .buffered(REMOVALS_AT_A_TIME)
+            .collect()
+            .await;
+        let gone = condemned.iter().zip(&cleared).filter(|(_, cleared)| cleared.is_ok());
+        let gone: Vec<String> = gone.map(|(file, _)| file.key.clone()).collect();
+        run(self.db, FORGET_ALL, [gone.into()]).await?;
+        Ok(cleared)
     }
 
     /// Removes the files of intents that have expired. Any number of processes may do so at once.

@@ -71,6 +71,15 @@ impl Local {
         }
     }
 
+    /// The size of the file under `key`, if there is one.
+    pub(super) async fn size(&self, key: &Key) -> anyhow::Result<Option<u64>> {
+        match tokio::fs::metadata(self.store.path_to_filesystem(key)?).await {
+            Ok(file) => Ok(Some(file.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     pub(super) async fn delete(&self, key: &Key) -> anyhow::Result<()> {
         let (path, root) = (self.store.path_to_filesystem(key)?, self.root.clone());
         Ok(tokio::task::spawn_blocking(move || remove(&path, &root)).await??)

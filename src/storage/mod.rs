@@ -23,7 +23,7 @@ use object_store::path::Path as Key;
 use sea_orm::DatabaseConnection;
 use tempfile::NamedTempFile;
 
-pub use self::intake::{Intake, Swept};
+pub use self::intake::{Condemned, Intake, Swept};
 use self::local::Local;
 use self::remote::Remote;
 use self::spool::Spool;
@@ -165,6 +165,18 @@ impl Storage {
         match &self.shelf {
             Shelf::Local(local) => reading::local(&local.existing(&key).await?, range).await,
             Shelf::Remote(remote) => reading::remote(remote.clone(), key, range).await,
+        }
+    }
+
+    /// The size of the file under `key`; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when the store does not answer.
+    pub async fn size(&self, key: &str) -> Result<Option<u64>> {
+        let key = parse(key)?;
+        match &self.shelf {
+            Shelf::Local(local) => local.size(&key).await.map_err(unavailable),
+            Shelf::Remote(remote) => remote.size(&key).await.map_err(unavailable),
         }
     }
 

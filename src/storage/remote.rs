@@ -194,6 +194,15 @@ impl Remote {
         }
     }
 
+    /// The size of the file under `key`, if there is one.
+    pub(super) async fn size(&self, key: &Key) -> anyhow::Result<Option<u64>> {
+        match self.store.head(&self.at(key)).await {
+            Ok(file) => Ok(Some(file.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     pub(super) async fn delete(&self, key: &Key) -> anyhow::Result<()> {
         missing_is_fine(self.store.delete(&self.at(key)).await)
     }

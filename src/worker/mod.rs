@@ -1,6 +1,7 @@
 //! How jobs are done: apalis workers, one for each kind of job, over our own leases (`queue::lease`).
 
 mod aggregate;
+mod clean_up;
 mod export_document;
 mod extract_notes;
 mod keeper;
@@ -31,7 +32,7 @@ use crate::failpoint;
 use crate::notes;
 use crate::queue::Job;
 use crate::queue::jobs::{
-    Aggregate, ExportDocument, ExtractNotes, PurgeExpired, RefreshAnalytics, TranscribeSession,
+    Aggregate, CleanUp, ExportDocument, ExtractNotes, PurgeExpired, RefreshAnalytics, TranscribeSession,
 };
 use crate::queue::lease::{self, Lease, Outcome};
 
@@ -125,7 +126,8 @@ pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
             work::<RefreshAnalytics>(desk.clone()),
             work::<Aggregate>(desk.clone()),
             work::<ExportDocument>(desk.clone()),
-            work::<PurgeExpired>(desk),
+            work::<PurgeExpired>(desk.clone()),
+            work::<CleanUp>(desk),
             schedule::run(app),
         ]
     });
@@ -175,7 +177,8 @@ pub async fn run_until_idle(app: &App) -> Result<usize> {
             + drain::<RefreshAnalytics>(app, &name).await?
             + drain::<Aggregate>(app, &name).await?
             + drain::<ExportDocument>(app, &name).await?
-            + drain::<PurgeExpired>(app, &name).await?;
+            + drain::<PurgeExpired>(app, &name).await?
+            + drain::<CleanUp>(app, &name).await?;
         attempts += done;
         if done == 0 {
             lease::sign_off(app.pool(), &name).await.map_err(anyhow::Error::new)?;

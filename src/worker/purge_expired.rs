@@ -1,54 +1,120 @@
 //! Removes what has outlived its purpose, in batches, so that no lock is held for long.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
 
 use super::{Handler, JobError};
 use crate::app::App;
+use crate::config::PurgeConfig;
+use crate::config::retention::{CHALLENGES, IDEMPOTENCY_KEYS, RATE_LIMITS, Retention, WORKERS};
 use crate::error::Result;
 use crate::queue::Lease;
 use crate::queue::jobs::PurgeExpired;
 
 /// Rows a statement.
 const BATCH: usize = 1000;
+const DAY: Duration = Duration::from_secs(86_400);
 
-/// What is removed, and when: table, primary key, condition. `clock()` is the time by the clock that wrote the rows; what apalis keeps
-/// goes by that of the database.
-const RETENTION: [(&str, &str, &str); 9] = [
-    ("outbox_events", "seq", "created_at < clock() - interval '7 days'"),
+/// What is removed, and when.
+struct Rule {
+    table: &'static str,
+    /// Its primary key.
+    key: &'static str,
+    /// A condition: `kept()` is the period, and `clock()` the time by the clock that wrote the rows; what apalis keeps goes by
+    /// that of the database.
+    over: &'static str,
+    kept: fn(&PurgeConfig) -> Duration,
+}
+
+const RULES: [Rule; 12] = [
+    Rule {
+        table: "outbox_events",
+        key: "seq",
+        over: "created_at < clock() - kept()",
+        kept: |config| config.events,
+    },
     // After the events that tell of them: these point at their run.
-    (
-        "aggregation_runs",
-        "id",
-        "updated_at < clock() - CASE kind WHEN 'REFRESH' THEN interval '8 days' ELSE interval '90 days' END
-            AND status IN ('COMPLETED', 'FAILED')",
-    ),
+    Rule {
+        table: "aggregation_runs",
+        key: "id",
+        over: "kind = 'REFRESH' AND updated_at < clock() - kept() - interval '1 day' AND status IN ('COMPLETED', 'FAILED')",
+        kept: |config| config.events,
+    },
+    Rule {
+        table: "aggregation_runs",
+        key: "id",
+        over: "kind <> 'REFRESH' AND updated_at < clock() - kept() AND status IN ('COMPLETED', 'FAILED')",
+        // Not before the events.
+        kept: |config| config.aggregation_runs.max(config.events + DAY),
+    },
     // So do these. Files have gone before: in their own time, or with the job that was deleted.
-    (
-        "export_jobs",
-        "id",
-        "file_key IS NULL AND updated_at < clock() - CASE WHEN deleted_at IS NULL THEN interval '90 days' ELSE interval '8 days' END
-            AND (deleted_at IS NOT NULL OR status IN ('FAILED', 'EXPIRED'))",
-    ),
-    ("idempotency_keys", "(user_id, key)", "created_at < clock() - interval '24 hours'"),
-    ("rate_limits", "key", "expires_at < clock()"),
-    ("auth_sessions", "id", "expires_at < clock() - interval '30 days'"),
-    ("log_in_challenges", "id", "expires_at < clock() - interval '1 day'"),
-    ("apalis.jobs", "id", "status IN ('Done', 'Killed') AND done_at < now() - interval '7 days'"),
-    (
-        "apalis.workers",
-        "id",
-        "last_seen < now() - interval '1 day' AND NOT EXISTS (SELECT 1 FROM apalis.jobs WHERE lock_by = workers.id)",
-    ),
+    Rule {
+        table: "export_jobs",
+        key: "id",
+        over: "file_key IS NULL AND deleted_at IS NOT NULL AND updated_at < clock() - kept() - interval '1 day'",
+        kept: |config| config.events,
+    },
+    Rule {
+        table: "export_jobs",
+        key: "id",
+        over: "file_key IS NULL AND status IN ('FAILED', 'EXPIRED') AND updated_at < clock() - kept()",
+        kept: |config| config.export_jobs.max(config.events + DAY),
+    },
+    Rule {
+        table: "idempotency_keys",
+        key: "(user_id, key)",
+        over: "created_at < clock() - kept()",
+        kept: |_| fixed(&IDEMPOTENCY_KEYS),
+    },
+    Rule {
+        table: "rate_limits",
+        key: "key",
+        over: "expires_at < clock() - kept()",
+        kept: |_| fixed(&RATE_LIMITS),
+    },
+    Rule {
+        table: "auth_sessions",
+        key: "id",
+        over: "expires_at < clock() - kept()",
+        kept: |config| config.log_ins,
+    },
+    Rule {
+        table: "log_in_challenges",
+        key: "id",
+        over: "expires_at < clock() - kept()",
+        kept: |_| fixed(&CHALLENGES),
+    },
+    // One that was accepted says how an account came to its record.
+    Rule {
+        table: "patient_invitations",
+        key: "id",
+        over: "expires_at < clock() - kept() AND accepted_at IS NULL",
+        kept: |config| config.invitations,
+    },
+    Rule {
+        table: "apalis.jobs",
+        key: "id",
+        over: "status IN ('Done', 'Killed') AND done_at < now() - kept()",
+        kept: |config| config.finished_jobs,
+    },
+    // When the jobs they held are gone, or others'.
+    Rule {
+        table: "apalis.workers",
+        key: "id",
+        over: "last_seen < now() - kept() AND NOT EXISTS (SELECT 1 FROM apalis.jobs WHERE lock_by = workers.id)",
+        kept: |_| fixed(&WORKERS),
+    },
 ];
 
 #[async_trait]
 impl Handler for PurgeExpired {
     async fn run(&self, app: &App, _: &Lease) -> Result<(), JobError> {
-        for (table, key, condition) in RETENTION {
-            let removed = purge(app, table, key, condition).await?;
+        for rule in &RULES {
+            let removed = purge(app, rule).await?;
             if removed > 0 {
-                tracing::info!(table, removed, "purged");
+                tracing::info!(table = rule.table, removed, "purged");
             }
         }
         let removed = app.exports.expire().await?;
@@ -69,12 +135,14 @@ impl Handler for PurgeExpired {
     }
 }
 
-async fn purge(app: &App, table: &str, key: &str, condition: &str) -> Result<u64> {
-    let statement = format!(
-        "DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {condition} LIMIT {BATCH})"
-    )
-    .replace("SELECT (user_id, key)", "SELECT user_id, key")
-    .replace("clock()", &format!("timestamptz '{}'", app.clock.now().to_rfc3339()));
+async fn purge(app: &App, rule: &Rule) -> Result<u64> {
+    let Rule { table, key, over, kept } = rule;
+    let kept = format!("interval '{} seconds'", kept(&app.config.purge).as_secs());
+    let statement =
+        format!("DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {over} LIMIT {BATCH})")
+            .replace("SELECT (user_id, key)", "SELECT user_id, key")
+            .replace("kept()", &kept)
+            .replace("clock()", &format!("timestamptz '{}'", app.clock.now().to_rfc3339()));
     let mut removed = 0;
     loop {
         let batch = sqlx::query(AssertSqlSafe(statement.clone()))
@@ -86,4 +154,9 @@ async fn purge(app: &App, table: &str, key: &str, condition: &str) -> Result<u64
             return Ok(removed);
         }
     }
+}
+
+/// A period that cannot be set.
+fn fixed(retention: &Retention) -> Duration {
+    retention.by_default().unwrap_or_default()
 }

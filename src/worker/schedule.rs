@@ -8,9 +8,11 @@ use apalis_cron::{CronScheduler, Schedule, Tick};
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use uuid::Uuid;
 
 use crate::analytics::timetable::{Scheduled, Timetable};
 use crate::app::App;
+use crate::cleanup::{Parts, Wanted};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::queue;
@@ -30,10 +32,38 @@ pub(super) fn run(app: Arc<App>) -> BoxFuture<'static, Result<(), WorkerError>> 
     };
     let (daily, weekly) = (aggregate(Scheduled::Daily), aggregate(Scheduled::Weekly));
     async move {
-        let (purge, daily, weekly) = tokio::join!(purge(app), daily, weekly);
-        purge.and(daily).and(weekly)
+        let (purge, clean_up, daily, weekly) = tokio::join!(purge(app.clone()), clean_up(app), daily, weekly);
+        purge.and(clean_up).and(daily).and(weekly)
     }
     .boxed()
+}
+
+/// At the start, if that is asked for, and every day. A night that was missed is not made up for: the next one finds the same.
+fn clean_up(app: Arc<App>) -> BoxFuture<'static, Result<(), WorkerError>> {
+    let config = &app.config.cleanup;
+    let timetable = Timetable { zone: app.config.analytics.zone, daily_hour: config.daily_hour };
+    let (on_startup, scheduled) = (config.on_startup, config.scheduled);
+    async move {
+        if on_startup && let Err(error) = ask_for_clean_up(&app, Uuid::now_v7().to_string()).await {
+            tracing::warn!(
+                ?error,
+                "the clean-up of the start was not asked for; the daily one does the same"
+            );
+        }
+        if !scheduled {
+            return Ok(());
+        }
+        let due = Due { timetable, run: Scheduled::Daily };
+        at_every_tick(app, "schedule/cleanup", due, |app, due| {
+            async move { ask_for_clean_up(&app, due.to_rfc3339()).await }.boxed()
+        })
+        .await
+    }
+    .boxed()
+}
+
+async fn ask_for_clean_up(app: &App, key: String) -> Result<()> {
+    app.cleanup.request(key, Wanted { parts: Parts::ALL, therapist_id: None, dry_run: false }).await
 }
 
 fn purge(app: Arc<App>) -> BoxFuture<'static, Result<(), WorkerError>> {

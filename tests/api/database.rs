@@ -176,6 +176,7 @@ async fn rows_that_cannot_be_are_refused() {
         ("UPDATE sessions SET version = 0", CHECK),
         ("UPDATE sessions SET duration_minutes = 0", CHECK),
         ("UPDATE sessions SET audio_key = NULL", CHECK),
+        ("UPDATE sessions SET audio_removed_at = now()", CHECK),
         ("UPDATE sessions SET status = 'FAILED'", CHECK),
         ("UPDATE sessions SET error_message = 'failed'", CHECK),
         ("UPDATE transcript_pieces SET end_ms = start_ms", CHECK),

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::support::root;
 
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "README.md",
     "docs/analytics.md",
     "docs/architecture.md",
     "docs/api.md",
+    "docs/operations.md",
     "docs/pipeline.md",
     "docs/security.md",
 ];
@@ -31,7 +32,8 @@ fn variables_of_the_code() -> BTreeSet<String> {
     let ai = read("src/config/ai.rs");
     let (whole, of_a_provider) = ai.split_once("impl Named").unwrap();
     let named = variables_in(of_a_provider).into_iter().map(|name| format!("OPENAI_{name}"));
-    [variables_in(&read("src/config.rs")), variables_in(whole)].into_iter().flatten().chain(named).collect()
+    let own = ["src/config.rs", "src/config/retention.rs"].map(|file| variables_in(&read(file)));
+    own.into_iter().flatten().chain(variables_in(whole)).chain(named).collect()
 }
 
 /// Tests and comments left out.
@@ -106,4 +108,22 @@ fn tests_that_the_security_page_names_exist() {
         let source = read(&format!("tests/api/{module}.rs"));
         assert!(source.contains(&format!("fn {test}(")), "there is no test {module}::{test}");
     }
+}
+
+#[test]
+fn one_table_lists_everything_that_is_removed_after_a_while() {
+    use therapybridge::config::retention::RETENTIONS;
+    let line = |retention: &therapybridge::config::retention::Retention| {
+        let variable = retention.variable.map_or_else(|| "—".to_owned(), |variable| format!("`{variable}`"));
+        format!("| {} | {} | {variable} |", retention.what, retention.shown())
+    };
+    let expected: Vec<String> = RETENTIONS.iter().map(line).collect();
+    let page = read("docs/operations.md");
+    let table = page.lines().skip_while(|line| !line.starts_with("| what ")).skip(2);
+    // What follows the third column says when a period begins.
+    let shown = table.take_while(|line| line.starts_with('|')).map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).take(3).collect();
+        format!("| {} |", cells.join(" | "))
+    });
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
 }

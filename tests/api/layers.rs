@@ -14,7 +14,7 @@ const LINES: [&[&str]; 11] = [
     &["analytics"],
     &["patients"],
     &["sessions", "practice"],
-    &["exports"],
+    &["exports", "cleanup"],
     &["app"],
     // The worker and the API never know of each other: they meet in the database.
     &["worker", "graphql"],

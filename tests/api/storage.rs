@@ -573,6 +573,7 @@ async fn every_step_of_a_store_that_is_away_ends_in_an_error() {
     let failed = [
         storage.put("a/2/x", spooled(storage, b"x")).await.err(),
         storage.fetch("a/1/x").await.err(),
+        storage.size("a/1/x").await.err(),
         storage.delete("a/1/x").await.err(),
         storage.delete_all("a").await.err(),
         storage.check().await.err(),

@@ -46,7 +46,17 @@ const WATCHED_BY: [&str; 6] = [UNAUTHENTICATED, DATA, NOT_FOUND, DATA, NOT_FOUND
 const THERAPISTS: [&str; 6] = [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, DATA, FORBIDDEN];
 const OWN_THERAPIST: [&str; 6] = [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOT_FOUND, FORBIDDEN];
 
+const CLEANERS: [&str; 6] = [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, DATA, DATA];
+
 pub(super) const OPERATIONS: &[Operation] = &[
+    op("Query.cleanupStatus", "", CLEANERS),
+    op("Query.cleanupConfig", "", CLEANERS),
+    op("Mutation.cleanUpOrphanedFiles", "dryRun: true", CLEANERS),
+    op("Mutation.cleanUpOrphanedFiles", "", CLEANERS),
+    op("Mutation.cleanUpFailedSessions", "dryRun: true", CLEANERS),
+    op("Mutation.cleanUpFailedSessions", "", CLEANERS),
+    op("Mutation.cleanUpAll", "dryRun: true", CLEANERS),
+    op("Mutation.cleanUpAll", "", CLEANERS),
     op("Query.viewer", "", ANY_USER),
     op("Query.node", "id: $patient", KNOWN_TO),
     op("Query.node", "id: $session", KNOWN_TO),
@@ -241,7 +251,7 @@ pub(super) const TYPES: &[Type] = &[
                 THERAPIST,
                 "errorMessage audioFilename recordingIsPartial transcriptText transcriptSegments riskScreen cost",
             ),
-            (THERAPIST, "transcription"),
+            (THERAPIST, "transcription audioRemovedAt"),
         ],
     },
     Type {
@@ -503,6 +513,34 @@ pub(super) const TYPES: &[Type] = &[
         name: "QueueWorker",
         door: "queueStatus { workers { % } }",
         shown: &[(NOBODY, "name lastSeenAt jobsHeld")],
+    },
+    Type {
+        name: "CleanupStatus",
+        door: "cleanupStatus { % }",
+        shown: &[
+            (COUNTED, "orphanedFiles orphanedBytes failedSessions failedSessionBytes expiredRecordings"),
+            (COUNTED, "expiredRecordingBytes reclaimableBytes reclaimableMb preview"),
+        ],
+    },
+    Type {
+        name: "Cleanup",
+        door: "cleanupStatus { preview { % } }",
+        shown: &[
+            (COUNTED, "dryRun filesDeleted sessionsCleaned bytesFreed mbFreed errorCount unknownFiles"),
+            (COUNTED, "isComplete"),
+            // Nothing goes wrong.
+            (NOBODY, "errors"),
+        ],
+    },
+    Type {
+        name: "CleanupConfig",
+        door: "cleanupConfig { % }",
+        shown: &[
+            (COUNTED, "orphanedFileRetentionHours failedSessionRetentionDays autoCleanupOnStartup"),
+            (COUNTED, "isScheduled nextRunAt"),
+            // Recordings are kept unless it is set.
+            (NOBODY, "audioRetentionDays"),
+        ],
     },
     Type {
         name: "SecondFactor",

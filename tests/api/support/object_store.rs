@@ -7,7 +7,7 @@
 //! store.heal();                                  // … until now
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,6 +19,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
 use futures::{StreamExt, stream};
 use tokio::net::TcpListener;
 
@@ -46,10 +47,21 @@ pub(crate) enum Step {
     Delete,
     /// What is there?
     List,
+    /// How large is it?
+    Head,
 }
 
-pub(crate) const STEPS: [Step; 8] =
-    [Step::Put, Step::Begin, Step::Part, Step::Complete, Step::Abort, Step::Get, Step::Delete, Step::List];
+pub(crate) const STEPS: [Step; 9] = [
+    Step::Put,
+    Step::Begin,
+    Step::Part,
+    Step::Complete,
+    Step::Abort,
+    Step::Get,
+    Step::Delete,
+    Step::List,
+    Step::Head,
+];
 
 /// How a step fails.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +92,10 @@ pub(crate) struct ScriptedStore {
 #[derive(Default)]
 struct Kept {
     files: BTreeMap<String, Bytes>,
+    /// When files were put, where that is not the time that all are put at.
+    modified: BTreeMap<String, String>,
+    /// Files that are not let go of.
+    stubborn: BTreeSet<String>,
     /// By id: key and parts.
     uploads: BTreeMap<String, (String, BTreeMap<u32, Bytes>)>,
     begun: usize,
@@ -120,7 +136,9 @@ impl ScriptedStore {
 
     /// Nothing fails any more.
     pub(crate) fn heal(&self) {
-        self.kept().faults.clear();
+        let mut kept = self.kept();
+        kept.faults.clear();
+        kept.stubborn.clear();
     }
 
     /// Keys and contents, the server's folder taken off.
@@ -129,6 +147,18 @@ impl ScriptedStore {
             (key.strip_prefix("practice/").expect("in the server's folder").to_owned(), file.clone())
         };
         self.kept().files.iter().map(named).collect()
+    }
+
+    /// Puts a file there, at a time.
+    pub(crate) fn plant(&self, key: &str, bytes: &[u8], modified: DateTime<Utc>) {
+        let (mut kept, key) = (self.kept(), format!("practice/{key}"));
+        kept.modified.insert(key.clone(), modified.to_rfc3339_opts(SecondsFormat::Millis, true));
+        kept.files.insert(key, Bytes::copy_from_slice(bytes));
+    }
+
+    /// From now on it does not let go of this file.
+    pub(crate) fn hold_on_to(&self, key: &str) {
+        self.kept().stubborn.insert(format!("practice/{key}"));
     }
 
     /// Uploads in parts that were begun and neither completed nor given up.
@@ -219,6 +249,7 @@ fn step(method: &Method, query: &BTreeMap<String, String>) -> Option<Step> {
         Method::DELETE => Some(Step::Delete),
         Method::GET if list => Some(Step::List),
         Method::GET => Some(Step::Get),
+        Method::HEAD => Some(Step::Head),
         _ => None,
     }
 }
@@ -258,12 +289,14 @@ fn perform(
         }
         Step::Abort if kept.uploads.remove(&id).is_some() => StatusCode::NO_CONTENT.into_response(),
         Step::Abort => no_such("Upload"),
+        Step::Delete if kept.stubborn.contains(&key) => StatusCode::FORBIDDEN.into_response(),
         Step::Delete => {
             kept.files.remove(&key);
             StatusCode::NO_CONTENT.into_response()
         }
         Step::Get => kept.files.get(&key).map_or_else(|| no_such("Key"), |file| read(file, headers)),
-        Step::List => list(&kept.files, &query),
+        Step::Head => kept.files.get(&key).map_or_else(|| no_such("Key"), describe),
+        Step::List => list(&kept, &query),
     }
 }
 
@@ -280,8 +313,19 @@ fn read(file: &Bytes, headers: &HeaderMap) -> Response {
     (StatusCode::PARTIAL_CONTENT, headers, file.slice(start..=end)).into_response()
 }
 
+/// What is known of a file, without it.
+fn describe(file: &Bytes) -> Response {
+    let headers = [
+        (header::CONTENT_LENGTH, file.len().to_string()),
+        (header::ETAG, "\"file\"".into()),
+        (header::LAST_MODIFIED, MODIFIED.1.into()),
+    ];
+    (headers, ()).into_response()
+}
+
 /// A page at a time, so that clients have to ask for the next.
-fn list(files: &BTreeMap<String, Bytes>, query: &BTreeMap<String, String>) -> Response {
+fn list(kept: &Kept, query: &BTreeMap<String, String>) -> Response {
+    let files = &kept.files;
     let (prefix, after) = (query.get("prefix"), query.get("continuation-token"));
     let most = query.get("max-keys").map_or(2, |most| most.parse().unwrap()).min(2);
     let wanted = files.iter().filter(|(key, _)| prefix.is_none_or(|prefix| key.starts_with(prefix)));
@@ -292,7 +336,8 @@ fn list(files: &BTreeMap<String, Bytes>, query: &BTreeMap<String, String>) -> Re
         .and(page.last())
         .map(|(key, _)| format!("<NextContinuationToken>{key}</NextContinuationToken>"));
     let files = page.iter().map(|(key, file)| {
-        let (size, modified) = (file.len(), MODIFIED.0);
+        let size = file.len();
+        let modified = kept.modified.get(*key).map_or(MODIFIED.0, String::as_str);
         format!(
             "<Contents><Key>{key}</Key><Size>{size}</Size><LastModified>{modified}</LastModified></Contents>"
         )

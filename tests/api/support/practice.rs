@@ -118,7 +118,7 @@ impl Practice {
         for statement in [
             format!(
                 "UPDATE sessions SET status = 'FAILED', error_message = 'The recogniser gave up.',
-                scheduled_start = created_at WHERE id = '{session}'"
+                scheduled_start = created_at, audio_key = NULL, audio_removed_at = created_at WHERE id = '{session}'"
             ),
             "UPDATE transcript_segments SET speaker = 'A', role = 'PATIENT', role_confidence = 0.5, confidence = 0.5"
                 .to_owned(),
