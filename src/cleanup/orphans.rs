@@ -66,7 +66,9 @@ impl Cleanup {
     /// Removes a batch, or counts it; says how many files are gone, and how many are not.
     async fn remove_batch(&self, batch: &[File], report: &mut Report) -> Result<(u64, u64)> {
         if report.dry_run {
-            batch.iter().for_each(|file| report.count_file(file.stored.bytes, "orphan"));
+            for file in batch {
+                report.count_file(file.stored.bytes, "orphan");
+            }
             return Ok((batch.len() as u64, 0));
         }
         let condemned = needs::condemn(&self.db, batch).await?;

@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use therapybridge::cleanup::{Parts, Wanted};
-use therapybridge::clock::Clock;
+use therapybridge::clock::{Clock, SystemClock};
 use therapybridge::config::Config;
 use uuid::Uuid;
 
@@ -588,8 +588,8 @@ async fn the_command_line_cleans_up_everybodys_files_and_says_what_it_did() {
     failed(&jane, &jane.patient("Daniel").await).await;
     site.app.run("UPDATE sessions SET updated_at = now() - interval '8 days'").await;
     // By the clock of the machine, which that process goes by.
-    let long_ago = DateTime::<Utc>::from(SystemTime::now()) - TimeDelta::hours(30);
-    plant(&site.app, &format!("{owner}/exports/1.pdf"), &[0; 4 << 20], long_ago);
+    let long_ago = SystemClock.now() - TimeDelta::hours(30);
+    plant(&site.app, &format!("{owner}/exports/1.pdf"), &vec![0; 4 << 20], long_ago);
     plant(&site.app, "somebody/elses.txt", b"1", long_ago);
     let bytes = (4 << 20) + size_of("cbr.mp3");
     let figures = format!("({bytes} bytes); recordings of 1 sessions among them");

@@ -12,7 +12,7 @@ async fn practice() -> (Site, Client, String) {
     let jane = site.app.therapist("jane").await;
     let session = failed(&jane, &jane.patient("Daniel").await).await;
     site.app.run("UPDATE sessions SET updated_at = now() - interval '8 days'").await;
-    let long_ago = DateTime::<Utc>::from(SystemTime::now()) - TimeDelta::hours(30);
+    let long_ago = SystemClock.now() - TimeDelta::hours(30);
     let orphan = format!("{}/exports/1.pdf", id(&jane).await);
     plant(&site.app, &orphan, b"12345", long_ago);
     (site, jane, session)
@@ -31,7 +31,7 @@ async fn what_was_condemned_is_removed_by_the_sweep_and_nothing_else_is() {
         assert!(!done, "{place}: it dies");
         let keys = site.keys();
         assert_eq!(keys.iter().any(|key| key.contains("exports")), orphan, "{place}: {keys:?}");
-        assert_eq!(keys.iter().any(|key| key.ends_with(".mp3")), true, "{place}: {keys:?}");
+        assert!(keys.iter().any(|key| key.contains("/audio.")), "{place}: {keys:?}");
         assert_eq!(super::session(&jane, &session).await["audioRemovedAt"].is_string(), let_go, "{place}");
         sweep(&site.app).await;
         assert_eq!(site.keys().len(), left, "{place}");

@@ -117,7 +117,7 @@ async fn whoever_has_the_session_first_decides_and_the_other_learns_of_it() {
             waiting(&app, 2).await;
             block.commit().await.unwrap();
         };
-        let (cleanup, retried, ()) = if clean_up_first {
+        let (report, retried, ()) = if clean_up_first {
             tokio::join!(
                 clean_up,
                 async {
@@ -137,10 +137,10 @@ async fn whoever_has_the_session_first_decides_and_the_other_learns_of_it() {
             )
         };
         if clean_up_first {
-            assert_eq!((sums(&cleanup)[1], code(&retried)), (1, "INVALID_STATE"));
+            assert_eq!((sums(&report)[1], code(&retried)), (1, "INVALID_STATE"));
             assert_eq!(keys(&app), BTreeSet::new());
         } else {
-            assert_eq!((sums(&cleanup)[1], &retried["session"]["status"]), (0, &json!("UPLOADING")));
+            assert_eq!((sums(&report)[1], &retried["session"]["status"]), (0, &json!("UPLOADING")));
             app.run_jobs().await;
             assert_eq!(app.count("SELECT count(*) FROM sessions WHERE status = 'PROCESSED'").await, 1);
         }
