@@ -149,7 +149,8 @@ fn scale(highest: u32) -> Vec<u32> {
 /// Every how many of `count` labels one can stand, where each needs `wanted` points of `room`.
 fn every(count: usize, wanted: f32, room: f32) -> usize {
     let fitting = (room / wanted.max(1.0)).max(1.0);
-    (0..).map(|power| 1 << power).find(|step| float(count) / float(*step) <= fitting).unwrap_or(count).max(1)
+    let doubled = std::iter::successors(Some(1), |step| Some(step * 2)).take_while(|step| *step < count);
+    doubled.into_iter().find(|step| float(count) / float(*step) <= fitting).unwrap_or(count).max(1)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a chart are small")]

@@ -382,7 +382,7 @@ mod tests {
     fn a_soft_hyphen_is_seen_only_at_the_end_of_a_line() {
         let lines = lines("Sie braucht Verhaltens\u{AD}therapie\u{AD}maßnahmen und Schlaf\u{AD}hygiene");
         assert!(lines.iter().any(|line| line.ends_with("Verhaltens-")), "{lines:?}");
-        let whole = lines.join("").replace("-", "");
+        let whole = lines.join("").replace('-', "");
         assert!(whole.contains("Verhaltenstherapiemaßnahmen"), "{lines:?}");
         assert!(whole.ends_with("Schlafhygiene"), "{lines:?}");
     }

@@ -394,7 +394,10 @@ mod tests {
         let shown = &word.strips[1].glyphs[0];
         let glyph = shaper.used[0].codes[usize::from(shown.code)].glyph;
         let font = &shaper.used[0].face.font;
-        assert_eq!(font.charmap().map_unicode(MISSING).map(|glyph| glyph.to_u32()), Some(u32::from(glyph)));
+        assert_eq!(
+            font.charmap().map_unicode(MISSING).map(harfrust::GlyphId::to_u32),
+            Some(u32::from(glyph))
+        );
         assert!(shown.advance > 0.0);
     }
 

@@ -15,6 +15,7 @@ mod costs;
 mod database;
 mod docs;
 mod exports;
+mod exports_render;
 mod extractive;
 mod hardening;
 mod health;

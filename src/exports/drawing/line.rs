@@ -2,7 +2,7 @@
 
 use chrono::{Datelike, NaiveDate};
 
-use super::{Anchor, LETTERS, Pen, ROW, Sign, every};
+use super::{Anchor, LETTERS, Pen, ROW, Sign};
 use crate::exports::chart::LinePlot;
 use crate::exports::ink::Ink;
 
@@ -86,10 +86,9 @@ fn labels(pen: &mut Pen<'_, '_>, field: &Field) {
     let span = (field.last - field.first).num_days();
     let year = if field.first.year() == field.last.year() { "%-d %b" } else { "%-d %b %Y" };
     let wanted = pen.measure("28 Sep 2026") + 14.0;
-    let parts = [8, 6, 4, 3, 2, 1].into_iter();
-    let mut parts =
-        parts.filter(|parts| *parts <= span && every(*parts as usize, wanted, field.right - field.left) == 1);
-    let parts = parts.next().unwrap_or(i64::from(span > 0));
+    let fits =
+        |parts: &u16| i64::from(*parts) <= span && f32::from(*parts) * wanted <= field.right - field.left;
+    let parts = [8, 6, 4, 3, 2].into_iter().find(fits).map_or(i64::from(span > 0), i64::from);
     for part in 0..=parts {
         let day = field.first + chrono::TimeDelta::days(if parts == 0 { 0 } else { span * part / parts });
         let (x, _) = field.at(day, field.range.0);

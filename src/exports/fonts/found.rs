@@ -155,7 +155,7 @@ fn characters(data: &[u8], index: u32) -> Option<Vec<(u32, u32)>> {
     subtable
         .mappings_fn(|code, glyph| {
             if glyph != 0 {
-                codes.push(code)
+                codes.push(code);
             }
         })
         .ok()?;

@@ -205,7 +205,7 @@ impl<'f, 's> Setter<'f, 's> {
             let look = Look::new(SMALL + 0.5).bold();
             vec![Span::new(&column.title, look)]
         });
-        let mut head = self.row(titles.collect(), table, &columns, 0..usize::MAX).0;
+        let mut head = self.row(&titles.collect::<Vec<_>>(), table, &columns, 0..usize::MAX).0;
         let shapes = std::mem::take(&mut head.shapes);
         head.rectangle((0.0, 0.0), (WIDTH, head.height), Ink::Shade);
         head.rectangle((0.0, head.height - 0.9), (WIDTH, 0.9), Ink::Muted);
@@ -220,17 +220,17 @@ impl<'f, 's> Setter<'f, 's> {
             let cells = (0..table.columns.len()).map(|column| {
                 cells.get(column).map(|text| spans(text, Look::new(SMALL + 0.5))).unwrap_or_default()
             });
-            self.table_row(cells.collect(), table, &columns, &head);
+            self.table_row(&cells.collect::<Vec<_>>(), table, &columns, &head);
         }
     }
 
     /// A row, in as many parts as it takes where it is longer than a page.
-    fn table_row(&mut self, cells: Vec<Vec<Span>>, table: &Table, columns: &[(f32, f32)], head: &Rc<Slab>) {
+    fn table_row(&mut self, cells: &[Vec<Span>], table: &Table, columns: &[(f32, f32)], head: &Rc<Slab>) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "lines of a page")]
         let most = ((ROOM - head.height - 2.0 * CELL.1) / ((SMALL + 0.5) * LEADING)) as usize;
         let (mut start, mut more) = (0, true);
         while more {
-            let (mut slab, lines) = self.row(cells.clone(), table, columns, start..start + most.max(1));
+            let (mut slab, lines) = self.row(cells, table, columns, start..start + most.max(1));
             start += most.max(1);
             more = lines > start;
             slab.rectangle((0.0, slab.height - 0.5), (WIDTH, 0.5), Ink::Rule);
@@ -242,7 +242,7 @@ impl<'f, 's> Setter<'f, 's> {
     /// Some lines of a row, and how many its longest cell has.
     fn row(
         &mut self,
-        cells: Vec<Vec<Span>>,
+        cells: &[Vec<Span>],
         table: &Table,
         columns: &[(f32, f32)],
         shown: std::ops::Range<usize>,
@@ -299,7 +299,9 @@ impl<'f, 's> Setter<'f, 's> {
         for (number, slab) in slabs.iter_mut().enumerate() {
             slab.keep = number + 1 < count && (number == 0 || number + 2 == count);
         }
-        slabs.into_iter().for_each(|slab| self.flow.add(slab));
+        for slab in slabs {
+            self.flow.add(slab);
+        }
     }
 
     /// Adds slabs that stay together, and with what follows them where `keep` is set.

@@ -185,7 +185,9 @@ mod tests {
     /// Upper edges of what stands on each page.
     fn pages(slabs: Vec<Slab>) -> Vec<Vec<f32>> {
         let mut flow = Flow::new();
-        slabs.into_iter().for_each(|slab| flow.add(slab));
+        for slab in slabs {
+            flow.add(slab);
+        }
         flow.finish();
         let edges = |page: &Page| {
             let edges = page.shapes.iter().filter_map(|shape| match shape {

@@ -19,9 +19,9 @@ const NOTHING: f32 = 0.5;
 const PRIVATE: u32 = 0x10_0000;
 
 /// The operations that draw shapes.
-pub(super) fn operations(shapes: &[Shape], shaper: &Shaper<'_>) -> Vec<Op> {
+pub(super) fn operations(drawn: &[Shape], shaper: &Shaper<'_>) -> Vec<Op> {
     let mut painter = Painter { shaper, ops: Vec::new(), fill: None, text: None };
-    for shape in shapes {
+    for shape in drawn {
         painter.shape(shape);
     }
     painter.close();
