@@ -176,7 +176,7 @@ fn moods(document: &mut Document, progress: &Progress) {
         |change| format!("{change:+.0} %, mean of the later half of the period against the earlier half"),
     );
     document.facts([
-        ("Latest mood", trend.current.map_or_else(|| UNKNOWN.to_owned(), mood_and_score)),
+        ("Latest mood", trend.current.map_or_else(|| UNKNOWN.to_owned(), |of| capital(&mood_and_score(of)))),
         ("Course over the period", course),
         ("Change", change),
         ("Sessions with a known mood", trend.scores.len().to_string()),
@@ -235,10 +235,10 @@ fn sessions(document: &mut Document, progress: &Progress) {
         document.paragraph(format!("The newest {shown} of {all} completed sessions, newest first."));
     }
     let mut table =
-        Table::new().left("Date", 1.4).left("Mood", 1.4).left("Key topics", 2.2).left("Summary", 5.0);
+        Table::new().left("Date", 1.5).left("Mood", 1.9).left("Key topics", 2.2).left("Summary", 4.8);
     for session in &progress.recent {
         table.add([
-            day(session.date),
+            session.date.format("%-d %b %Y").to_string(),
             session.mood.map_or_else(|| UNKNOWN.to_owned(), |of| capital(&mood_and_score(of))),
             session.key_topics.join(", "),
             session.summary.clone().unwrap_or_else(|| "No notes.".into()),

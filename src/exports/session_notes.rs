@@ -165,10 +165,9 @@ pub fn add(document: &mut Document, letterhead: &Letterhead, noted: &Noted, (num
 fn facts(letterhead: &Letterhead, session: &session::Model, notes: &Notes) -> Vec<(&'static str, String)> {
     let start = session.scheduled_start.map(|start| start.with_timezone(&letterhead.zone));
     let start = start.map(|start| format!("{}:{:02} ({})", start.hour(), start.minute(), letterhead.zone));
-    let mut facts = vec![("Date", day(session.session_date))];
-    facts.extend(start.map(|start| ("Scheduled start", start)));
+    let mut facts: Vec<_> = start.map(|start| ("Scheduled start", start)).into_iter().collect();
     facts.push(("Duration", minutes(session.duration_minutes)));
-    facts.push(("Mood", mood_and_score(notes.session_mood)));
+    facts.push(("Mood", capital(&mood_and_score(notes.session_mood))));
     facts
 }
 

@@ -305,7 +305,7 @@ async fn a_pdf_of_a_progress_report_has_the_figures_of_the_api() {
         "Cancelled 1",
         "Not attended (no-show) 1",
         "Attendance rate 60 %",
-        "Latest mood positive (4 of 5)",
+        "Latest mood Positive (4 of 5)",
         "Course over the period Improving",
         "Sessions with a known mood 3",
         "Sessions per week",
