@@ -123,3 +123,19 @@ async fn until(app: &TestApp, query: &str, number: i64) {
 fn exported(app: &TestApp) -> Vec<std::path::PathBuf> {
     app.files().into_iter().filter(|file| file.to_str().unwrap().contains("/exports/")).collect()
 }
+
+/// A statement that makes so many sessions of the same patient with the notes of this one, each a day before the other.
+pub(crate) fn copies(session: &str, count: usize) -> String {
+    format!(
+        "WITH new AS (SELECT gen_random_uuid() AS id, gen_random_uuid() AS run_id, n FROM generate_series(1, {count}) AS n),
+        sessions AS (
+            INSERT INTO sessions (id, patient_id, therapist_id, attendance, session_date, duration_minutes, extraction_run_id,
+                created_at, updated_at)
+            SELECT new.id, patient_id, therapist_id, attendance, session_date - n, 50, run_id, created_at, updated_at
+            FROM new, sessions WHERE sessions.id = '{session}')
+        INSERT INTO extraction_runs (id, session_id, kind, provider, model, prompt_version, transcript_sha256, work_ms, warnings,
+            notes, created_at, updated_at)
+        SELECT run_id, new.id, kind, provider, model, prompt_version, transcript_sha256, work_ms, warnings, notes, created_at,
+            updated_at FROM new, extraction_runs WHERE session_id = '{session}'"
+    )
+}

@@ -393,6 +393,57 @@ async fn a_document_whose_worker_is_killed_half_way_is_made_again_and_never_half
     }
 }
 
+/// The most memory that a process has had, in bytes.
+fn peak(process: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "it tells how much it took")]
+async fn documents_of_five_hundred_sessions_take_a_worker_less_than_256_megabytes() {
+    let fleet = Fleet::new().await;
+    let (server, worker) = (fleet.start(&["serve", "--no-worker"]).await, fleet.start(&["worker"]).await);
+    let jane = server.therapist().await;
+    let patient = jane.patient("Daniel").await;
+    let session = jane.session(&patient, recording("cbr.mp3")).await;
+    Watch::session(&jane, &session).await.until_end().await;
+    worker.stop().await;
+    let pool = sqlx::PgPool::connect(&fleet.database).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(crate::exports::copies(&session, 499))).execute(&pool).await.unwrap();
+    let ids: Vec<String> =
+        sqlx::query_scalar("SELECT id::text FROM sessions").fetch_all(&pool).await.unwrap();
+    let ask = "mutation ($input: ExportSessionNotesInput!) {
+        exportSessionNotes(input: $input) { exportJob { id } userErrors { message } } }";
+    for format in ["PDF", "DOCX"] {
+        let worker = fleet.start(&["worker"]).await;
+        let before = peak(&worker);
+        let input = json!({ "sessionIds": ids, "format": format });
+        let asked = jane.call(ask, json!({ "input": input })).await["exportSessionNotes"].clone();
+        let id = asked["exportJob"]["id"].as_str().unwrap_or_else(|| panic!("{asked}")).to_owned();
+        let began = Instant::now();
+        let watch =
+            "subscription ($id: ID!) { exportJobUpdated(id: $id) { version status progress sizeBytes } }";
+        let history = Watch::start(&jane, watch, json!({ "id": id })).await.until_end().await;
+        let took = began.elapsed();
+        assert_eq!(history.last().unwrap()["status"], "COMPLETED", "{history:?}");
+        assert!(
+            history.iter().any(|value| (1..100).contains(&value["progress"].as_i64().unwrap())),
+            "{history:?}"
+        );
+        let (after, bytes) = (peak(&worker), &history.last().unwrap()["sizeBytes"]);
+        println!(
+            "{format}: {bytes} bytes in {took:.1?}; peak {} MB, {} MB before",
+            after >> 20,
+            before >> 20
+        );
+        assert!(after < 256 << 20, "{format}: {after} bytes");
+        worker.stop().await;
+    }
+}
+
 /// With everything in the log that can be there.
 #[tokio::test]
 async fn links_names_and_words_of_documents_stand_in_no_log() {

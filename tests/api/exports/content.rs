@@ -237,6 +237,71 @@ async fn letters_that_no_font_has_are_named_and_everything_else_is_there() {
     page.says("مرحبا");
 }
 
+/// The words of a Word document in order, read as a package of XML.
+fn words_of_docx(docx: &[u8]) -> String {
+    let mut package = zip::ZipArchive::new(std::io::Cursor::new(docx)).unwrap();
+    let mut xml = String::new();
+    std::io::Read::read_to_string(&mut package.by_name("word/document.xml").unwrap(), &mut xml).unwrap();
+    // What stands between the tags of a run's text.
+    let texts = xml.split("<w:t").skip(1).filter(|rest| rest.starts_with('>') || rest.starts_with(' '));
+    let texts = texts.filter_map(|rest| rest.split_once('>')?.1.split_once("</w:t>").map(|(text, _)| text));
+    let text: String = texts.collect();
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&apos;", "'")
+        .replace("&amp;", "&")
+}
+
+#[tokio::test]
+async fn a_word_document_says_what_the_pdf_says() {
+    let app = TestApp::new().await;
+    let (jane, patient, session) = practice(&app).await;
+    write_notes(&app, &session, &rich_notes()).await;
+    let mut said = Vec::new();
+    for format in ["PDF", "DOCX"] {
+        let notes = finished(&app, &jane, &session, format).await;
+        let input = json!({ "patientId": patient, "weeks": 4, "format": format });
+        let report = id_of(&export_report(&jane, input).await);
+        app.run_jobs().await;
+        let mut words = Vec::new();
+        for id in [notes, report] {
+            let bytes = fetch(&jane, &path_of(&id)).await.bytes().await.unwrap();
+            words.push(if format == "PDF" {
+                dense(&self::words(&bytes))
+            } else {
+                dense(&words_of_docx(&bytes))
+            });
+        }
+        said.push(words);
+    }
+    let notes = rich_notes();
+    let lists =
+        ["strategies", "action_items", "risk_flags"].iter().flat_map(|list| notes[list].as_array().unwrap());
+    let mut expected: Vec<String> = lists
+        .flat_map(|item| {
+            [&item["text"], &item["evidence"]["quote"]].map(|text| text.as_str().unwrap().to_owned())
+        })
+        .collect();
+    expected.extend(texts(&notes["key_topics"]));
+    expected.push(notes["topic_summary"].as_str().unwrap().to_owned());
+    for text in expected {
+        for words in [&said[0][0], &said[1][0]] {
+            assert!(words.contains(&dense(&text)), "{text} is missing:\n{words}");
+        }
+    }
+    for at in [0, 1] {
+        let verdicts = |words: &String| words.matches("UNSUPPORTED:").count();
+        assert_eq!(verdicts(&said[0][at]), verdicts(&said[1][at]));
+        assert!(verdicts(&said[0][at]) > 0);
+    }
+    for text in ["Attendance rate100 %", "Calls her brother.", "About these figures", "Draft, not reviewed"] {
+        for words in [&said[0][1], &said[1][1]] {
+            assert!(words.contains(&dense(text)), "{text} is missing:\n{words}");
+        }
+    }
+}
+
 const PROGRESS: &str = "query ($id: ID!, $weeks: Int!) { patientProgress(patientId: $id, weeks: $weeks) {
     patientName from to totalSessions attendanceRate
     recentSessions { date mood keyTopics progressNotes }

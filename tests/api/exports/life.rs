@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    delete, export_notes, export_report, exported, fetch, finished, id_of, job, path_of, practice, purge,
-    until,
+    copies, delete, export_notes, export_report, exported, fetch, finished, id_of, job, path_of, practice,
+    purge, until,
 };
 use crate::support::client::Client;
 use crate::support::object_store::{Fault, ScriptedStore, Step};
@@ -238,19 +238,7 @@ async fn a_store_that_is_away_fails_the_document_in_the_end_and_a_new_one_is_mad
 async fn five_hundred_sessions_become_one_document_that_shows_how_far_it_is() {
     let app = TestApp::new().await;
     let (jane, _, session) = practice(&app).await;
-    app.run(&format!(
-        "WITH new AS (SELECT gen_random_uuid() AS id, gen_random_uuid() AS run_id, n FROM generate_series(1, 499) AS n),
-        sessions AS (
-            INSERT INTO sessions (id, patient_id, therapist_id, attendance, session_date, duration_minutes, extraction_run_id,
-                created_at, updated_at)
-            SELECT new.id, patient_id, therapist_id, attendance, session_date - n, 50, run_id, created_at, updated_at
-            FROM new, sessions WHERE sessions.id = '{session}')
-        INSERT INTO extraction_runs (id, session_id, kind, provider, model, prompt_version, transcript_sha256, work_ms, warnings,
-            notes, created_at, updated_at)
-        SELECT run_id, new.id, kind, provider, model, prompt_version, transcript_sha256, work_ms, warnings, notes, created_at,
-            updated_at FROM new, extraction_runs WHERE session_id = '{session}'"
-    ))
-    .await;
+    app.run(&copies(&session, 499)).await;
     let ids: Vec<String> =
         sqlx::query_scalar("SELECT id::text FROM sessions").fetch_all(app.app.pool()).await.unwrap();
     assert_eq!(ids.len(), 500);
