@@ -226,6 +226,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn keys_live_for_as_long_as_the_table_of_periods_says() {
+        assert_eq!(TTL.to_std().ok(), crate::config::retention::IDEMPOTENCY_KEYS.by_default());
+    }
+
+    #[test]
     fn hashes_tell_where_one_part_ends() {
         assert_ne!(input_hash(&["ab", "c"]), input_hash(&["a", "bc"]));
         assert_eq!(input_hash(&["ab", "c"]), input_hash(&["ab", "c"]));

@@ -402,3 +402,14 @@ fn signed(bytes: u64) -> i64 {
 fn unsigned(bytes: i64) -> u64 {
     u64::try_from(bytes).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::REMEMBERED;
+    use crate::config::retention::ENDED_UPLOADS;
+
+    #[test]
+    fn uploads_are_remembered_for_as_long_as_the_table_of_periods_says() {
+        assert_eq!(REMEMBERED.to_std().ok(), ENDED_UPLOADS.by_default());
+    }
+}

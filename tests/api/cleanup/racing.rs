@@ -22,6 +22,27 @@ async fn needed(app: &TestApp) -> BTreeSet<String> {
     sqlx::query_scalar(query).fetch_all(app.app.pool()).await.unwrap().into_iter().collect()
 }
 
+#[tokio::test]
+async fn an_exported_file_stays_while_it_can_be_had_and_goes_with_its_job() {
+    let app = ageless().await;
+    let jane = app.therapist("jane").await;
+    let session = jane.session(&jane.patient("Daniel").await, recording("cbr.mp3")).await;
+    app.run_jobs().await;
+    let ask = "mutation ($ids: [ID!]!) { exportSessionNotes(input: { sessionIds: $ids, format: DOCX }) {
+        exportJob { id } userErrors { code } } }";
+    let job =
+        jane.call(ask, json!({ "ids": [session] })).await["exportSessionNotes"]["exportJob"]["id"].clone();
+    app.run_jobs().await;
+    let before = keys(&app);
+    assert_eq!((before.len(), before.iter().filter(|key| key.contains("/exports/")).count()), (2, 1));
+    assert_eq!(sums(&clean(&jane, "cleanUpAll", false).await), [0; 3]);
+    assert_eq!(keys(&app), before);
+    let delete = "mutation ($id: ID!) { deleteExportJob(id: $id) { userErrors { code } } }";
+    jane.call(delete, json!({ "id": job })).await;
+    assert_eq!(keys(&app), needed(&app).await);
+    assert_eq!(sums(&clean(&jane, "cleanUpAll", false).await), [0; 3]);
+}
+
 /// What a worker does every minute.
 async fn sweep(app: &TestApp) {
     app.app.storage.intake(&app.app.db).sweep().await.unwrap();
