@@ -112,7 +112,7 @@ enum ModelsAction {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Cli::parse().command).await {
+    match Box::pin(run(Cli::parse().command)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One line for whoever runs this; where it came from stands in the log.
