@@ -16,6 +16,8 @@ use super::shape::{Shaper, Word};
 
 /// No line holds more characters; where one has to be cut, no more are looked at.
 const LONGEST_LINE: usize = 400;
+/// More characters than that are not one letter, whatever joins them.
+const LONGEST_LETTER: usize = 12;
 /// Lengths that differ by less are the same, in points.
 const NOTHING: f32 = 0.01;
 const SOFT_HYPHEN: char = '\u{AD}';
@@ -171,7 +173,9 @@ fn atoms(
     let ends = words.char_indices().map(|(at, character)| (at, Some(character))).chain([(words.len(), None)]);
     for (at, character) in ends {
         let traits = character.map(|character| (look_at(at), levels[at], is_space(character)));
-        let cut = at > start && (traits != previous || breaks.contains(&at));
+        // What never ends is cut beforehand, so that no line is shaped together with all that follows it.
+        let endless = at - start >= LONGEST_LINE && !character.is_some_and(is_combining_mark);
+        let cut = at > start && (traits != previous || breaks.contains(&at) || endless);
         if let (true, Some((look, level, is_space))) = (cut, previous) {
             let look = looks.get(look).map_or_else(|| looks[looks.len() - 1].1, |(_, look)| *look);
             let word = shaper.word(&shown(&words[start..at]), look.weight, level.is_rtl());
@@ -318,14 +322,17 @@ fn width(atoms: &[Atom]) -> f32 {
 fn graphemes(text: &str) -> impl Iterator<Item = usize> {
     let next = text.char_indices().skip(1).map(|(at, character)| (at, Some(character)));
     let ends = next.chain((!text.is_empty()).then_some((text.len(), None)));
-    let mut joined = false;
+    let (mut joined, mut length) = (false, 0);
     ends.filter_map(move |(at, character)| {
+        length += 1;
         let goes_on = character.is_some_and(|c| {
             is_combining_mark(c)
                 || matches!(c, '\u{200D}' | '\u{FE00}'..='\u{FE0F}' | '\u{1F3FB}'..='\u{1F3FF}')
         });
         let after_joiner = std::mem::replace(&mut joined, character == Some('\u{200D}'));
-        (!goes_on && !after_joiner).then_some(at)
+        let ends = !goes_on && !after_joiner || length >= LONGEST_LETTER;
+        length = if ends { 0 } else { length };
+        ends.then_some(at)
     })
 }
 
@@ -375,6 +382,14 @@ mod tests {
             let lines = lines(text);
             assert!(lines.len() > 2, "{lines:?}");
             assert_eq!(lines.concat(), text);
+        }
+    }
+
+    #[test]
+    fn what_never_ends_is_broken_all_the_same() {
+        for letter in ["x", "\u{1F469}\u{200D}", "م"] {
+            let lines = lines(&letter.repeat(30_000 / letter.len()));
+            assert!(lines.len() > 100, "{letter}: {}", lines.len());
         }
     }
 
