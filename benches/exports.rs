@@ -7,8 +7,6 @@
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
-    clippy::cast_precision_loss,
-    clippy::disallowed_methods,
     reason = "a benchmark prints its figures, and may panic"
 )]
 

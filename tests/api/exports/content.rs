@@ -131,7 +131,9 @@ async fn a_pdf_of_session_notes_says_everything_that_the_api_says_to_the_therapi
     }
     page.says(&format!("Duration {} minute", told["durationMinutes"]));
     page.says(notes["topicSummary"].as_str().unwrap());
-    texts(&notes["keyTopics"]).iter().for_each(|topic| page.says(topic));
+    for topic in texts(&notes["keyTopics"]) {
+        page.says(&topic);
+    }
     for paragraph in notes["therapistNotes"].as_str().unwrap().split("\n\n") {
         page.says(paragraph);
     }
@@ -167,7 +169,9 @@ async fn a_pdf_of_session_notes_says_everything_that_the_api_says_to_the_therapi
     for field in ["provider", "model", "promptVersion"] {
         page.says(run[field].as_str().unwrap());
     }
-    texts(&run["warnings"]).iter().for_each(|warning| page.says(warning));
+    for warning in texts(&run["warnings"]) {
+        page.says(&warning);
+    }
     page.does_not_say(notes["patientSummary"].as_str().unwrap());
     page.does_not_say("Out of date");
 }
