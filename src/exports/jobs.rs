@@ -1,5 +1,5 @@
-//! Export jobs: asked for, looked at, deleted. How they are done stands in [`super::work`], when their files go in
-//! [`super::expiry`].
+//! Export jobs: asked for, looked at, deleted. How they are done stands in `work`, when their files go in
+//! `expiry`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
