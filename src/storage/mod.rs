@@ -16,7 +16,6 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Context;
-use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, future};
 use object_store::path::Path as Key;
@@ -25,6 +24,7 @@ use tempfile::NamedTempFile;
 
 pub use self::intake::{Condemned, Intake, Swept};
 use self::local::Local;
+pub use self::reading::Bytestream;
 use self::remote::Remote;
 use self::spool::Spool;
 use crate::config::StorageConfig;
@@ -160,7 +160,7 @@ impl Storage {
     /// # Errors
     /// [`Error::NotFound`] when there is no such file, [`Error::Storage`] when the store does not answer; the stream ends with
     /// an error when it stops answering.
-    pub async fn read(&self, key: &str, range: Range<u64>) -> Result<BoxStream<'static, Result<Bytes>>> {
+    pub async fn read(&self, key: &str, range: Range<u64>) -> Result<Bytestream> {
         let key = parse(key)?;
         match &self.shelf {
             Shelf::Local(local) => reading::local(&local.existing(&key).await?, range).await,

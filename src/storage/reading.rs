@@ -22,7 +22,7 @@ const PIECE: usize = 64 << 10;
 const REMOTE_PIECE: u64 = 1 << 20;
 
 /// Bytes on their way out.
-pub(super) type Bytestream = BoxStream<'static, Result<Bytes>>;
+pub type Bytestream = BoxStream<'static, Result<Bytes>>;
 
 /// A file that is open stays readable, whoever removes it.
 pub(super) async fn local(path: &Path, range: Range<u64>) -> Result<Bytestream> {

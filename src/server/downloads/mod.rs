@@ -27,6 +27,7 @@ use crate::app::App;
 use crate::audit::{self, Witness};
 use crate::error::Error;
 use crate::exports::jobs::{Download, download_path};
+use crate::storage::Bytestream;
 
 /// What the handlers need.
 #[derive(Clone)]
@@ -112,7 +113,7 @@ impl Call {
     }
 
     /// The file may have gone since its row was read.
-    async fn read(&self, key: &str, range: Range<u64>) -> Result<reply::Bytestream, Refusal> {
+    async fn read(&self, key: &str, range: Range<u64>) -> Result<Bytestream, Refusal> {
         self.door.app.storage.read(key, range).await.map_err(|error| match error {
             Error::NotFound(_) => gone(),
             error => refusal(error),

@@ -7,19 +7,15 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
 use futures::StreamExt;
-use futures::stream::BoxStream;
 use unicode_normalization::UnicodeNormalization;
 
 use super::range::Wanted;
 use crate::auth::presence::Attendance;
 use crate::entity::export_job::Status;
-use crate::error::{self, Error};
+use crate::error::Error;
 use crate::server::reply::Refusal;
-
-/// Bytes on their way out.
-pub(super) type Bytestream = BoxStream<'static, error::Result<Bytes>>;
+use crate::storage::Bytestream;
 
 pub(super) const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD");
 /// Codes that GraphQL's transports have no use for.
