@@ -2,18 +2,17 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, FromQueryResult, QueryFilter};
 use uuid::Uuid;
 
 use super::figures::{TopicCount, most_frequent};
 use super::mood::{self, Score};
-use super::window::{Days, Granularity, today};
+use super::window::{Days, Granularity};
 use super::{Analytics, checked_limit, checked_weeks, sql, trends};
 use crate::actor::Actor;
 use crate::ai::{Mood, MoodTrajectory};
 use crate::entity::patient::{self, Model};
-use crate::entity::user;
 use crate::error::Result;
 
 /// Sessions that are told of one by one.
@@ -165,19 +164,18 @@ impl Analytics {
         self.progress_of(patient, Days::ending(asking.today, weeks * 7), limit).await.map(Some)
     }
 
-    /// How a patient fared in the weeks that ended at a moment, for a document about them: the same figures.
+    /// How a patient fared in the weeks that end with a day of the therapist's, for a document about them: the same figures.
     ///
     /// # Errors
     /// As [`progress`](Self::progress).
     pub async fn progress_until(
         &self,
         patient: Model,
-        moment: DateTime<Utc>,
+        last: NaiveDate,
         (weeks, limit): (i32, i32),
     ) -> Result<Progress> {
         let (weeks, limit) = (checked_weeks(weeks)?, checked_limit(limit)?);
-        let zone = user::zone(&self.db, patient.therapist_id).await?;
-        self.progress_of(patient, Days::ending(today(moment, zone), weeks * 7), limit).await
+        self.progress_of(patient, Days::ending(last, weeks * 7), limit).await
     }
 
     /// What became of a patient's sessions, on each of these days that had one.

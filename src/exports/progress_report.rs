@@ -15,7 +15,7 @@ use super::wording::{
 use crate::ai::Mood;
 use crate::analytics::Analytics;
 use crate::analytics::progress::{Outcomes, Progress, RecentSession};
-use crate::analytics::window::{Days, monday};
+use crate::analytics::window::{Days, monday, today};
 use crate::entity::extraction_run::{self, Kind};
 use crate::error::Result;
 use crate::notes::Notes;
@@ -46,7 +46,7 @@ pub(super) async fn read(
     (weeks, until): (i32, DateTime<Utc>),
 ) -> Result<Document> {
     let patient = letterhead.record.clone();
-    let progress = analytics.progress_until(patient, until, (weeks, TOPICS)).await?;
+    let progress = analytics.progress_until(patient, today(until, letterhead.zone), (weeks, TOPICS)).await?;
     let touched = Days { first: monday(progress.days.first), ..progress.days };
     let outcomes = analytics.outcomes(progress.patient.id, touched).await?;
     let notes = notes_of(db, &progress.recent).await?;

@@ -455,8 +455,8 @@ async fn the_model_of_a_progress_report_is_as_it_was_looked_at() {
     course(&app).await;
     let letterhead = letterhead(&app).await;
     let record = patient::Entity::find().one(&app.app.db).await.unwrap().unwrap();
-    let moment = crate::support::today();
-    let progress = app.app.analytics.progress_until(record, moment, (4, 10)).await.unwrap();
+    let last = crate::support::today().with_timezone(&letterhead.zone).date_naive();
+    let progress = app.app.analytics.progress_until(record, last, (4, 10)).await.unwrap();
     let days = Days { first: monday(progress.days.first), ..progress.days };
     let outcomes = app.app.analytics.outcomes(progress.patient.id, days).await.unwrap();
     let runs = extraction_run::Entity::find().all(&app.app.db).await.unwrap();
