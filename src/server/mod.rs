@@ -30,7 +30,10 @@ use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -65,6 +68,9 @@ const ALWAYS: [(HeaderName, &str); 6] = [
         "camera=(), display-capture=(), geolocation=(), microphone=()",
     ),
 ];
+
+/// Bytes; below, it costs more than it saves.
+const COMPRESS_FROM: u16 = 1024;
 
 /// For a year.
 const HTTPS_ONLY: &str = "max-age=31536000; includeSubDomains";
@@ -142,11 +148,19 @@ fn router(app: &Arc<App>, metrics: Option<PrometheusHandle>, sockets: TaskTracke
     let routes = Router::new()
         .route("/", get(ping).with_state(http.graphiql))
         .merge(self::http::routes(state))
-        .merge(uploads)
-        .merge(downloads)
         .merge(health::routes(app.clone(), metrics))
-        .merge(graphiql::routes(http.graphiql));
+        .merge(graphiql::routes(http.graphiql))
+        .layer(compression())
+        .merge(uploads)
+        .merge(downloads);
     wrapped(routes, &app.config)
+}
+
+/// Texts that are worth it, event streams excepted: those must not wait for each other. What is secret in an answer is
+/// safe from guesses by its length, for nobody but who holds the token can have one made: no browser adds tokens by itself.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let worth_it = DefaultPredicate::new().and(SizeAbove::new(COMPRESS_FROM));
+    CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worth_it)
 }
 
 /// Routes with all that goes around them; outermost what every answer gets, also that of a panic.

@@ -1,6 +1,6 @@
 //! What the transport does for its clients' safety: headers, addresses behind proxies, and logs without secrets.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -79,6 +79,31 @@ async fn every_answer_is_protected_and_sets_no_cookie() {
         assert_protected(&answer);
     }
     assert_protected(&request(&app, Method::GET, "/graphiql").send().await.unwrap());
+}
+
+#[tokio::test]
+async fn long_answers_are_compressed_for_who_asks_and_streams_are_not() {
+    let app = TestApp::new().await;
+    let long = "{ __schema { types { name } } }";
+    let asked = |text| query(&app, text).header("accept-encoding", "gzip, br");
+    let plain = query(&app, long).send().await.unwrap();
+    assert!(!plain.headers().contains_key("content-encoding"));
+    let plain = plain.bytes().await.unwrap();
+
+    let answer = asked(long).send().await.unwrap();
+    assert_eq!(answer.headers()["content-encoding"], "gzip");
+    assert!(answer.headers()["vary"].to_str().unwrap().contains("accept-encoding"));
+    let packed = answer.bytes().await.unwrap();
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(packed.as_ref()).read_to_end(&mut unpacked).unwrap();
+    assert!(unpacked == plain && packed.len() < plain.len() / 2, "{} of {}", packed.len(), plain.len());
+
+    let short = asked("{ __typename }").send().await.unwrap();
+    let stream = asked(long).header("accept", "text/event-stream").send().await.unwrap();
+    for answer in [short, stream] {
+        assert_eq!(answer.status(), 200);
+        assert!(!answer.headers().contains_key("content-encoding"));
+    }
 }
 
 #[tokio::test]
