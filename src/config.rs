@@ -88,7 +88,7 @@ pub struct HttpConfig {
     pub shutdown_timeout: Duration,
 }
 
-/// How often things may be asked for; `off` is no limit.
+/// How often things may be asked for, `off` is no limit; and how much at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitsConfig {
     /// `RATE_LIMIT_LOGIN`: log-ins of one address, and of one account from one network; and proofs, by a password or a
@@ -104,6 +104,8 @@ pub struct LimitsConfig {
     pub downloads: Option<Rate>,
     /// `RATE_LIMIT_REQUESTS`: root fields of one user, or of one address where nobody is logged in; in each process.
     pub requests: Option<Rate>,
+    /// `QUERY_COST_LIMIT`: points of one operation.
+    pub query_cost: u64,
 }
 
 /// Where rows are kept.
@@ -350,6 +352,7 @@ impl Config {
                 uploads: vars.rate("RATE_LIMIT_UPLOADS", "600/1m")?,
                 downloads: vars.rate("RATE_LIMIT_DOWNLOADS", "600/1m")?,
                 requests: vars.rate("RATE_LIMIT_REQUESTS", "100/1m")?,
+                query_cost: vars.positive("QUERY_COST_LIMIT", "100000")?,
             },
             database: DatabaseConfig {
                 url: vars.secret("DATABASE_URL"),

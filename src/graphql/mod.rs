@@ -26,6 +26,7 @@ mod node;
 mod notes;
 mod patient;
 mod queue;
+pub mod rate_limit;
 mod release;
 mod roots;
 mod second_factor;
@@ -53,6 +54,7 @@ pub struct Query(
     analytics::AnalyticsQuery,
     aggregation::AggregationQuery,
     export::ExportQuery,
+    rate_limit::RateLimitQuery,
 );
 
 /// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.

@@ -4,6 +4,8 @@
 //! few kilobytes end the process or burn seconds. So every transport asks this guard first. It looks at the
 //! text in one iterative pass, then at the parsed document with every fragment measured once.
 
+pub mod cost;
+
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
@@ -13,6 +15,7 @@ use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
 };
 
+use self::cost::{Cost, PriceList};
 use super::reply::{Refusal, code};
 
 /// What a document may be.
@@ -32,6 +35,10 @@ pub struct DocumentLimits {
     pub depth: usize,
     /// Fields, spreads and inline fragments of all operations, fragments expanded.
     pub selections: usize,
+    /// Lists of the schema within each other (`fields`, `inputFields`, …), where it is asked about itself: they multiply.
+    pub introspection: usize,
+    /// Points of the chosen operation, see [`cost`].
+    pub cost: u64,
 }
 
 impl Default for DocumentLimits {
@@ -44,6 +51,8 @@ impl Default for DocumentLimits {
             directives: 100,
             depth: 20,
             selections: 5_000,
+            introspection: 2,
+            cost: 100_000,
         }
     }
 }
@@ -58,6 +67,20 @@ pub fn admit(request: &mut Request, limits: &DocumentLimits) -> Result<Operation
     let document = request.parsed_query().map_err(|error| syntax(&error.message))?;
     check_document(document, limits)?;
     Ok(chosen(document, name.as_deref())?.node.ty)
+}
+
+/// What the chosen operation of an admitted request costs.
+///
+/// # Errors
+/// `LIMIT_EXCEEDED`, and as [`admit`].
+pub fn weigh(request: &mut Request, prices: &PriceList, limits: &DocumentLimits) -> Result<Cost, Refusal> {
+    let (name, variables) = (request.operation_name.clone(), std::mem::take(&mut request.variables));
+    let weighed = request.parsed_query().map_err(|error| syntax(&error.message)).and_then(|document| {
+        Ok(prices.weigh(document, &chosen(document, name.as_deref())?.node, &variables))
+    });
+    request.variables = variables;
+    let cost = Cost { requested: weighed?, limit: limits.cost };
+    if cost.requested <= cost.limit { Ok(cost) } else { Err(Refusal::too_dear(cost)) }
 }
 
 /// How many fields the chosen operation of an admitted request asks of its root: each alias counts, and so does what a
@@ -254,7 +277,12 @@ struct Measure {
     depth: usize,
     /// Selection sets and fragments within each other: what a recursive walk needs.
     levels: usize,
+    /// Lists of the schema about itself, within each other.
+    lists: usize,
 }
+
+/// Fields of `__Type` that lead to other types: whoever asks for them in each other asks for products.
+const SCHEMA_LISTS: [&str; 4] = ["fields", "inputFields", "interfaces", "possibleTypes"];
 
 impl Measure {
     fn beside(self, other: Self) -> Self {
@@ -262,15 +290,17 @@ impl Measure {
             selections: self.selections.saturating_add(other.selections),
             depth: self.depth.max(other.depth),
             levels: self.levels.max(other.levels),
+            lists: self.lists.max(other.lists),
         }
     }
 
-    fn inside_field(self) -> Self {
-        Self { selections: self.selections.saturating_add(1), depth: self.depth + 1, levels: self.levels + 1 }
+    fn inside_field(self, name: &str) -> Self {
+        let lists = self.lists + usize::from(SCHEMA_LISTS.contains(&name));
+        Self { depth: self.depth + 1, lists, ..self.inside_fragment() }
     }
 
     fn inside_fragment(self) -> Self {
-        Self { depth: self.depth, ..self.inside_field() }
+        Self { selections: self.selections.saturating_add(1), levels: self.levels + 1, ..self }
     }
 }
 
@@ -289,7 +319,12 @@ impl<'a> Expansion<'a> {
         for selection in &set.items {
             total = total.beside(match &selection.node {
                 Selection::Field(field) => {
-                    self.selection_set(&field.node.selection_set.node, level + 1)?.inside_field()
+                    let name = field.node.name.node.as_str();
+                    let below = self.selection_set(&field.node.selection_set.node, level + 1)?;
+                    if matches!(name, "__schema" | "__type") {
+                        within(below.lists, self.limits.introspection, "levels of the schema's lists")?;
+                    }
+                    below.inside_field(name)
                 }
                 Selection::InlineFragment(fragment) => {
                     self.selection_set(&fragment.node.selection_set.node, level + 1)?.inside_fragment()

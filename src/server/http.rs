@@ -1,10 +1,9 @@
 //! GraphQL over HTTP: `POST /graphql`, and the way to the other transports on the same path.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::OnceLock;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Executor, Request, Response as GraphqlResponse, Variables};
+use async_graphql::{Executor, Response as GraphqlResponse};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -12,14 +11,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
-use futures::{FutureExt, StreamExt};
-use serde::Deserialize;
-use tracing::Instrument;
+use futures::StreamExt;
 
 use super::budget::{Balance, Overdraft};
-use super::guard::{self, DocumentLimits};
+use super::operation::{self, Operation};
 use super::reply::{self, Refusal, code};
-use super::seam::{AuthRefusal, Authenticated, GraphqlState, Limits, RequestMeta};
+use super::seam::{AuthRefusal, Authenticated, GraphqlState, RequestMeta};
 use super::{multipart, sse, ws};
 
 /// `/graphql`: POST for queries, mutations, uploads and event streams, GET for the WebSocket upgrade.
@@ -92,9 +89,13 @@ impl<E> Call<E> {
             .map_err(Into::into)
     }
 
-    /// Takes the operation of an admitted request from the asker's budget.
-    pub(super) async fn charge(&self, asker: &Authenticated, request: &mut Request) -> Result<(), Refusal> {
-        let spent = asker.budget.spend(guard::root_fields(request)?).await;
+    /// Takes an operation from the asker's budget.
+    pub(super) async fn charge(
+        &self,
+        asker: &Authenticated,
+        operation: &mut Operation,
+    ) -> Result<(), Refusal> {
+        let spent = operation.charge(asker, &self.state).await;
         if let Ok(Some(balance)) | Err(Overdraft::Wait { balance, .. }) = spent {
             let _ = self.balance.set(balance);
         }
@@ -123,39 +124,20 @@ async fn from_json<E: Executor>(call: &Call<E>, body: Body) -> Result<Response, 
     let timely = tokio::time::timeout(limits.json_time, read_body(body, limits.json_bytes));
     let json =
         timely.await.map_err(|_| Refusal::http(StatusCode::REQUEST_TIMEOUT, "The body took too long."))??;
-    let (mut request, operation) = admit(parse(&json, limits)?, &limits.document)?;
-    call.charge(&asker, &mut request).await?;
-    let request = (asker.attach)(request);
-    match (call.media, operation) {
-        (MediaType::EventStream, _) => Ok(sse::stream(&call.state, &call.meta, &asker, (request, operation))),
+    let mut operation = Operation::admit(operation::parse(&json, limits)?, &call.state)?;
+    call.charge(&asker, &mut operation).await?;
+    let operation = operation.attached(&asker);
+    match (call.media, operation.kind) {
+        (MediaType::EventStream, _) => Ok(sse::stream(&call.state, &call.meta, &asker, operation)),
         (_, OperationType::Subscription) => Err(Refusal::http(
             StatusCode::NOT_ACCEPTABLE,
             "Subscriptions need `Accept: text/event-stream` or a WebSocket.",
         )),
         _ => {
-            let response = execute(&call.state.schema, request, operation).await?;
+            let response = operation.execute(&call.state.schema).await?;
             Ok(respond(response, call.media, &call.meta.request_id))
         }
     }
-}
-
-/// Executes a query or a mutation; a panic is an answer too. When the client goes away a query is dropped, but a mutation,
-/// in a task of its own, goes on: nothing must stop half way.
-pub(super) async fn execute<E: Executor>(
-    schema: &E,
-    request: Request,
-    operation: OperationType,
-) -> Result<GraphqlResponse, Refusal> {
-    let schema = schema.clone();
-    let execution = async move { schema.execute(request).await }.in_current_span();
-    let response = match operation {
-        OperationType::Mutation => tokio::spawn(execution).await.ok(),
-        _ => AssertUnwindSafe(execution).catch_unwind().await.ok(),
-    };
-    response.ok_or_else(|| {
-        tracing::error!("a resolver panicked");
-        Refusal::internal()
-    })
 }
 
 /// Reads a body, and not a chunk more than allowed.
@@ -170,47 +152,6 @@ async fn read_body(body: Body, limit: usize) -> Result<Bytes, Refusal> {
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes.freeze())
-}
-
-/// The members of a GraphQL request, as clients spell them.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", expecting = "an object with `query`")]
-pub(super) struct Payload {
-    query: String,
-    operation_name: Option<String>,
-    variables: Option<Variables>,
-    /// Not used, but it must be an object.
-    #[serde(rename = "extensions")]
-    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-impl From<Payload> for Request {
-    fn from(payload: Payload) -> Self {
-        let mut request = Self::new(payload.query).variables(payload.variables.unwrap_or_default());
-        request.operation_name = payload.operation_name;
-        request
-    }
-}
-
-/// Parses one GraphQL request; a list of them is refused.
-pub(super) fn parse(json: &[u8], limits: &Limits) -> Result<Request, Refusal> {
-    if json.trim_ascii_start().first() == Some(&b'[') {
-        return Err(Refusal::malformed("Batches are not supported: send one operation a request."));
-    }
-    guard::check_json(json, &limits.document)
-        .map_err(|refusal| Refusal { status: Some(StatusCode::BAD_REQUEST), ..refusal })?;
-    let payload: Payload = serde_json::from_slice(json)
-        .map_err(|error| Refusal::malformed(format!("Malformed request: {error}")))?;
-    Ok(payload.into())
-}
-
-/// Lets the guard look at a request; it comes back with its document parsed.
-pub(super) fn admit(
-    mut request: Request,
-    limits: &DocumentLimits,
-) -> Result<(Request, OperationType), Refusal> {
-    let operation = guard::admit(&mut request, limits)?;
-    Ok((request, operation))
 }
 
 enum ContentType {

@@ -9,9 +9,12 @@ pub mod guard;
 pub mod health;
 pub mod http;
 pub mod multipart;
+mod operation;
+pub mod persisted;
 pub mod reply;
 pub mod seam;
 pub mod sse;
+mod tariff;
 #[cfg(test)]
 mod test_server;
 mod uploads;
@@ -41,6 +44,7 @@ use uuid::Uuid;
 use self::bearer::Bearers;
 use self::client_address::ClientAddress;
 use self::guard::DocumentLimits;
+use self::guard::cost::PriceList;
 use self::seam::{GraphqlState, Limits, RequestMeta};
 use self::uploads::headers as tus;
 use crate::app::App;
@@ -133,12 +137,15 @@ fn router(app: &Arc<App>, metrics: Option<PrometheusHandle>, sockets: TaskTracke
     let bearers = Arc::new(Bearers::new(app.clone()));
     let uploads = uploads::routes(app.clone(), bearers.clone(), sockets.clone());
     let downloads = downloads::routes(app.clone(), bearers.clone());
+    let schema = graphql::schema(http.introspection);
     let state = GraphqlState {
-        schema: graphql::schema(http.introspection),
+        prices: Arc::new(PriceList::new(&schema.sdl(), &tariff::TARIFF)),
+        documents: Arc::default(),
+        schema,
         authenticator: bearers,
         clock: app.clock.clone(),
         limits: Arc::new(Limits {
-            document: DocumentLimits::default(),
+            document: DocumentLimits { cost: app.config.limits.query_cost, ..DocumentLimits::default() },
             upload_bytes: app.config.upload.max_bytes.saturating_mul(ABSURD),
             ..Limits::default()
         }),

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Executor, Request, Value, Variables};
+use async_graphql::{Executor, Value, Variables};
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
@@ -21,6 +21,7 @@ use futures::{Stream, StreamExt};
 use multer::{Field, Multipart};
 
 use super::http::{self, Call, MediaType};
+use super::operation::{self, Operation};
 use super::reply::Refusal;
 use super::seam::{Authenticated, revoked};
 use crate::graphql::upload::{self, Upload, UploadError, UploadSender, UploadSlot};
@@ -51,16 +52,17 @@ pub(super) async fn answer<E: Executor>(
     let limits = &call.state.limits;
     call.check_length(limits.upload_bytes + EXTRA_BYTES)?;
     let mut form = Form::new(body, boundary, limits.idle_time);
-    let (mut request, operation, file_part) = form.request(call).await?;
-    call.charge(&asker, &mut request).await?;
+    let (mut operation, file_part) = form.operation(call).await?;
+    call.charge(&asker, &mut operation).await?;
     let file = form.file(&file_part, limits.upload_bytes).await?;
 
     let (sender, incoming) =
         upload::channel(file.file_name().map(str::to_owned), file.content_type().map(ToString::to_string));
-    let request = (asker.attach)(request.data(UploadSlot::new(incoming)));
+    operation.request.data.insert(UploadSlot::new(incoming));
+    let operation = operation.attached(&asker);
     // When the client goes away this future is dropped where it stands, and the sender with it: the mutation
     // goes on in its task, finds the file broken and clears up.
-    let execution = http::execute(&call.state.schema, request, operation);
+    let execution = operation.execute(&call.state.schema);
     let (response, pumped) =
         tokio::join!(execution, pump(&mut form, file, sender, (&asker, limits.drain_time)));
     pumped?;
@@ -140,22 +142,19 @@ impl Form {
         Self { parts: Multipart::new(metered, boundary), allowance, idle_time }
     }
 
-    /// The request in `operations`, with a placeholder where `map` puts the file, and the file's part.
-    async fn request<E: Executor>(
-        &mut self,
-        call: &Call<E>,
-    ) -> Result<(Request, OperationType, String), Refusal> {
+    /// The operation in `operations`, with a placeholder where `map` puts the file, and the file's part.
+    async fn operation<E: Executor>(&mut self, call: &Call<E>) -> Result<(Operation, String), Refusal> {
         let limits = &call.state.limits;
         let operations = self.text("operations", limits.json_bytes).await?;
-        let (mut request, operation) = http::admit(http::parse(&operations, limits)?, &limits.document)?;
-        if operation == OperationType::Subscription || call.media == MediaType::EventStream {
+        let mut operation = Operation::admit(operation::parse(&operations, limits)?, &call.state)?;
+        if operation.kind == OperationType::Subscription || call.media == MediaType::EventStream {
             let message = "Uploads answer with JSON only.";
             return Err(Refusal::http(StatusCode::NOT_ACCEPTABLE, message));
         }
         let map = self.text("map", MAP_BYTES).await?;
         let (file_part, path) = parse_map(&map)?;
-        place(&mut request.variables, &path)?;
-        Ok((request, operation, file_part))
+        place(&mut operation.request.variables, &path)?;
+        Ok((operation, file_part))
     }
 
     async fn next(&mut self, bytes: u64) -> Result<Option<Field<'static>>, UploadError> {

@@ -8,6 +8,8 @@ use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
 use axum::http::StatusCode;
 use serde::Serialize;
 
+use super::guard::cost::Cost;
+
 /// The closed set of `extensions.code` this layer gives by itself.
 pub mod code {
     /// Log in first.
@@ -22,6 +24,8 @@ pub mod code {
     pub const RATE_LIMITED: &str = "RATE_LIMITED";
     /// Try again in a moment.
     pub const UNAVAILABLE: &str = "UNAVAILABLE";
+    /// No document is known by this hash; send it along.
+    pub const PERSISTED_QUERY_NOT_FOUND: &str = "PERSISTED_QUERY_NOT_FOUND";
     /// A fault of ours.
     pub const INTERNAL: &str = "INTERNAL";
 }
@@ -51,13 +55,15 @@ pub struct Refusal {
     pub message: String,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// What was asked for, where that was too dear.
+    pub cost: Option<Cost>,
 }
 
 impl Refusal {
     /// The HTTP request itself is not as it should be.
     pub fn http(status: StatusCode, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { status: Some(status), code: code::BAD_REQUEST, message, retry_after: None }
+        Self { status: Some(status), code: code::BAD_REQUEST, message, retry_after: None, cost: None }
     }
 
     /// The request is not a well-formed GraphQL request.
@@ -72,7 +78,21 @@ impl Refusal {
 
     /// The document will not do.
     pub fn document(code: &'static str, message: impl Into<String>) -> Self {
-        Self { status: None, code, message: message.into(), retry_after: None }
+        Self { status: None, code, message: message.into(), retry_after: None, cost: None }
+    }
+
+    /// The operation costs more than one may.
+    pub fn too_dear(cost: Cost) -> Self {
+        let Cost { requested, limit } = cost;
+        let message = format!(
+            "The operation costs {requested} points, and may cost {limit}: ask for smaller pages, or for less of each row."
+        );
+        Self { cost: Some(cost), ..Self::document(code::LIMIT_EXCEEDED, message) }
+    }
+
+    /// The document is not known by this hash: send it along.
+    pub fn unknown_document() -> Self {
+        Self::document(code::PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound")
     }
 
     /// Log in first.
@@ -100,6 +120,9 @@ impl From<Refusal> for Response {
         extensions.set("code", refusal.code);
         if let Some(wait) = refusal.retry_after {
             extensions.set("retryAfter", wait.as_secs().max(1));
+        }
+        if let Some(cost) = refusal.cost {
+            extensions.set("cost", cost.value());
         }
         Self::from_errors(vec![error])
     }

@@ -14,6 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use super::budget::{Balance, Overdraft};
 use super::guard::DocumentLimits;
+use super::guard::cost::PriceList;
+use super::persisted::Documents;
 use super::reply::Refusal;
 use crate::auth::presence::Attendance;
 use crate::clock::Clock;
@@ -29,6 +31,10 @@ pub struct GraphqlState<E> {
     pub clock: Arc<dyn Clock>,
     /// What a request may be.
     pub limits: Arc<Limits>,
+    /// What the schema's fields cost.
+    pub prices: Arc<PriceList>,
+    /// What is known by its hash.
+    pub documents: Arc<Documents>,
     /// Cancelled when the server stops: sockets close with 1001, event streams end.
     pub shutdown: CancellationToken,
     /// The open sockets; wait for it after `shutdown`, so that each can say goodbye.

@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Executor, Request, Response as GraphqlResponse};
+use async_graphql::{Executor, Response as GraphqlResponse};
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 
-use super::http;
+use super::operation::Operation;
 use super::reply::{self, Refusal};
 use super::seam::{Authenticated, GraphqlState, RequestMeta, revoked, until};
 
@@ -27,7 +27,7 @@ pub(super) fn stream<E: Executor>(
     state: &GraphqlState<E>,
     meta: &RequestMeta,
     asker: &Authenticated,
-    operation: (Request, OperationType),
+    operation: Operation,
 ) -> Response {
     let events = events(state.clone(), meta.request_id.clone(), asker.clone(), operation);
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
@@ -45,16 +45,16 @@ fn events<E: Executor>(
     state: GraphqlState<E>,
     request_id: String,
     asker: Authenticated,
-    (request, operation): (Request, OperationType),
+    operation: Operation,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     async_stream::stream! {
         let deadline = asker.deadline(state.clock.as_ref());
-        let lasts = operation == OperationType::Subscription;
+        let lasts = operation.kind == OperationType::Subscription;
         let mut responses = if lasts {
-            state.schema.execute_stream(request, None)
+            operation.stream(&state.schema)
         } else {
             // A mutation goes on in its task when the client goes away: nothing must stop half way.
-            futures::stream::once(answer(state.schema.clone(), request, operation)).boxed()
+            futures::stream::once(answer(state.schema.clone(), operation)).boxed()
         };
         loop {
             let step = tokio::select! {
@@ -81,8 +81,8 @@ fn events<E: Executor>(
     }
 }
 
-async fn answer<E: Executor>(schema: E, request: Request, operation: OperationType) -> GraphqlResponse {
-    http::execute(&schema, request, operation).await.unwrap_or_else(GraphqlResponse::from)
+async fn answer<E: Executor>(schema: E, operation: Operation) -> GraphqlResponse {
+    operation.execute(&schema).await.unwrap_or_else(GraphqlResponse::from)
 }
 
 fn next(response: GraphqlResponse, request_id: &str) -> Bytes {
@@ -110,20 +110,18 @@ mod tests {
         let server = TestServer::start().await;
         let response = open(&server, "subscription{count(to: 2)}", "good").await;
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        assert_eq!(
-            response.text().await.unwrap(),
-            "event: next\ndata: {\"data\":{\"count\":1}}\n\nevent: next\ndata: {\"data\":{\"count\":2}}\n\nevent: complete\ndata:\n\n",
-        );
+        let cost = r#"{"cost":{"requested":1,"limit":100000,"remaining":99999}}"#;
+        let first = format!(r#"{{"data":{{"count":1}},"extensions":{cost}}}"#);
+        let rest = "event: next\ndata: {\"data\":{\"count\":2}}\n\nevent: complete\ndata:\n\n";
+        assert_eq!(response.text().await.unwrap(), format!("event: next\ndata: {first}\n\n{rest}"));
     }
 
     #[tokio::test]
     async fn a_query_streams_one_result() {
         let server = TestServer::start().await;
         let text = open(&server, "{who}", "good").await.text().await.unwrap();
-        assert!(
-            text.starts_with("event: next\ndata: {\"data\":{\"who\":\"somebody\"}}\n\nevent: complete\n"),
-            "{text}"
-        );
+        assert!(text.starts_with("event: next\ndata: {\"data\":{\"who\":\"somebody\"},"), "{text}");
+        assert!(text.ends_with("}}}\n\nevent: complete\ndata:\n\n"), "{text}");
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::budget::{Balance, Overdraft};
+use super::guard::cost::{PriceList, Tariff};
 use super::seam::{AuthRefusal, Authenticated, Authenticator, Budget, GraphqlState, Limits, RequestMeta};
 use crate::clock::FixedClock;
 use crate::graphql::upload::{Upload, UploadError};
@@ -190,8 +191,11 @@ impl TestServer {
     pub(super) async fn with_limits(limits: Limits) -> Self {
         let (tell, told) = mpsc::unbounded_channel();
         let revoked = CancellationToken::new();
+        let schema = Schema::build(Query, Mutation, Feed).data(Bumps::default()).data(tell).finish();
         let state = GraphqlState {
-            schema: Schema::build(Query, Mutation, Feed).data(Bumps::default()).data(tell).finish(),
+            prices: Arc::new(PriceList::new(&schema.sdl(), &Tariff::default())),
+            documents: Arc::default(),
+            schema,
             authenticator: Arc::new(TestAuthenticator { revoked: revoked.clone() }),
             clock: Arc::new(FixedClock::new(DateTime::UNIX_EPOCH)),
             limits: Arc::new(limits),

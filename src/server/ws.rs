@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use async_graphql::Executor;
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Executor, Request};
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -22,7 +22,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::guard;
-use super::http::{self, Payload};
+use super::http;
+use super::operation::{Operation, Payload};
 use super::reply::{self, Refusal, code};
 use super::seam::{AuthRefusal, Authenticated, GraphqlState, RequestMeta, revoked, until};
 
@@ -97,7 +98,8 @@ struct Outgoing {
     last: bool,
 }
 
-struct Operation {
+/// An operation that runs.
+struct Open {
     /// Tells operations apart that used the same id one after the other.
     serial: u64,
     /// Aborts it with the client's `complete` or the connection's end; but a mutation must not stop half way.
@@ -114,7 +116,7 @@ struct Connection<E> {
     authorization: Option<String>,
     /// When to close: for want of `connection_init` at first, at the token's end later.
     deadline: Option<Instant>,
-    operations: HashMap<String, Operation>,
+    operations: HashMap<String, Open>,
     serial: u64,
     outbox: mpsc::Sender<Outgoing>,
     inbox: mpsc::Receiver<Outgoing>,
@@ -200,7 +202,7 @@ impl<E: Executor> Connection<E> {
             ClientMessage::Ping { payload: None } => self.send(json!({"type": "pong"})).await,
             ClientMessage::Ping { payload } => self.send(json!({"type": "pong", "payload": payload})).await,
             ClientMessage::Pong => Ok(()),
-            ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload.into()).await,
+            ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload).await,
             ClientMessage::Complete { id } => {
                 self.operations.remove(&id);
                 Ok(())
@@ -237,7 +239,7 @@ impl<E: Executor> Connection<E> {
         }
     }
 
-    async fn subscribe(&mut self, id: String, request: Request) -> Result<(), End> {
+    async fn subscribe(&mut self, id: String, payload: Payload) -> Result<(), End> {
         if self.asker.is_none() {
             return Err(UNAUTHORIZED);
         }
@@ -252,14 +254,13 @@ impl<E: Executor> Connection<E> {
             let message = format!("A socket carries at most {} operations.", limits.socket_operations);
             return self.refuse(id, Refusal::document(code::LIMIT_EXCEEDED, message)).await;
         }
-        match http::admit(request, &limits.document) {
-            Ok((mut request, operation)) => {
+        match Operation::admit(payload, &self.state) {
+            Ok(mut operation) => {
                 let asker = self.authenticate().await?;
-                if let Err(refusal) = charge(&asker, &mut request).await {
-                    return self.refuse(id, refusal).await;
+                if let Err(overdraft) = operation.charge(&asker, &self.state).await {
+                    return self.refuse(id, overdraft.into()).await;
                 }
-                let request = (asker.attach)(request);
-                self.start(id, request, operation);
+                self.start(id, operation.attached(&asker));
                 Ok(())
             }
             Err(refusal) => self.refuse(id, refusal).await,
@@ -271,7 +272,7 @@ impl<E: Executor> Connection<E> {
         self.send(json!({"type": "error", "id": id, "payload": response.errors})).await
     }
 
-    fn start(&mut self, id: String, request: Request, operation: OperationType) {
+    fn start(&mut self, id: String, operation: Operation) {
         self.serial += 1;
         let running = Running {
             schema: self.state.schema.clone(),
@@ -280,9 +281,10 @@ impl<E: Executor> Connection<E> {
             id: id.clone(),
             serial: self.serial,
         };
-        let task = tokio::spawn(running.run(request, operation).in_current_span());
-        let abort = (operation != OperationType::Mutation).then(|| AbortOnDropHandle::new(task));
-        self.operations.insert(id, Operation { serial: self.serial, _abort: abort });
+        let kind = operation.kind;
+        let task = tokio::spawn(running.run(operation).in_current_span());
+        let abort = (kind != OperationType::Mutation).then(|| AbortOnDropHandle::new(task));
+        self.operations.insert(id, Open { serial: self.serial, _abort: abort });
     }
 
     /// Sends what an operation has to say, unless the client has completed it meanwhile.
@@ -317,12 +319,6 @@ impl<E: Executor> Connection<E> {
     }
 }
 
-/// Takes an operation from the asker's budget.
-async fn charge(asker: &Authenticated, request: &mut Request) -> Result<(), Refusal> {
-    asker.budget.spend(guard::root_fields(request)?).await?;
-    Ok(())
-}
-
 fn is_too_big(error: &axum::Error) -> bool {
     // axum hides tungstenite's type; its capacity errors start like this.
     std::error::Error::source(error)
@@ -339,8 +335,8 @@ struct Running<E> {
 }
 
 impl<E: Executor> Running<E> {
-    async fn run(self, request: Request, operation: OperationType) {
-        let results = std::panic::AssertUnwindSafe(self.results(request, operation));
+    async fn run(self, operation: Operation) {
+        let results = std::panic::AssertUnwindSafe(self.results(operation));
         if results.catch_unwind().await.is_err() {
             tracing::error!(request_id = self.request_id, "a resolver panicked");
             let response = reply::finish(Refusal::internal().into(), &self.request_id);
@@ -348,12 +344,13 @@ impl<E: Executor> Running<E> {
         }
     }
 
-    async fn results(&self, request: Request, operation: OperationType) {
-        let mut responses = self.schema.execute_stream(request, None);
+    async fn results(&self, operation: Operation) {
+        let kind = operation.kind;
+        let mut responses = operation.stream(&self.schema);
         let mut first = true;
         while let Some(response) = responses.next().await {
             let response = reply::finish(response, &self.request_id);
-            if std::mem::take(&mut first) && reply::never_started(&response, operation) {
+            if std::mem::take(&mut first) && reply::never_started(&response, kind) {
                 return self.say(message("error", &self.id, &response.errors), true).await;
             }
             self.say(message("next", &self.id, &reply::body(&response)), false).await;

@@ -176,7 +176,10 @@ async fn a_patient_finds_nothing_unreleased_on_any_way() {
             "query ($patient: ID!) { patient(id: $patient) { sessions { nodes NOTES } } }",
             json!({ "patient": patient }),
         ),
-        ("{ patients { nodes { sessions { nodes { patient { sessions { nodes NOTES } } } } } } }", json!({})),
+        (
+            "{ patients(first: 1) { nodes { sessions(first: 2) { nodes { patient { sessions(first: 9) { nodes NOTES } } } } } } }",
+            json!({}),
+        ),
     ];
     for withdrawn in [false, true] {
         if withdrawn {

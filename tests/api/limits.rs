@@ -491,3 +491,62 @@ async fn limits_are_off_where_they_are_set_so() {
     }
     assert_eq!(app.count("SELECT count(*) FROM rate_limits").await, 0);
 }
+
+/// Everybody's budget, as a field of the API.
+const RATE_LIMIT: &str = "{ rateLimit { limit remaining resetAt cost } a: __typename b: __typename }";
+
+#[tokio::test]
+async fn what_is_left_is_a_field_too_on_every_transport() {
+    let app = TestApp::with(&[("RATE_LIMIT_REQUESTS", "12/1m")]).await;
+    let jane = app.therapist("jane").await;
+    let expected = |remaining: u32, reset: &str| json!({ "limit": 12, "remaining": remaining, "resetAt": reset, "cost": 3 });
+    let answer = jane.call(RATE_LIMIT, json!({})).await;
+    assert_eq!(answer["rateLimit"], expected(9, "2026-03-10T09:00:15+00:00"));
+    let answer =
+        jane.post("/graphql").header("accept", "text/event-stream").json(&json!({ "query": RATE_LIMIT }));
+    let text = answer.send().await.unwrap().text().await.unwrap();
+    assert!(text.contains(r#""remaining":6"#), "{text}");
+    let mut watch = Watch::start(&jane, RATE_LIMIT, json!({})).await;
+    let News::Data(data) = watch.next().await else { panic!("data") };
+    assert_eq!(data["rateLimit"], expected(3, "2026-03-10T09:00:45+00:00"));
+    assert_eq!(TestApp::new().await.anonymous().call(RATE_LIMIT, json!({})).await["rateLimit"], Value::Null);
+}
+
+/// Pages of a hundred in pages of a hundred in pages of a hundred.
+const DEAR: &str =
+    "{ patients(first: 100) { nodes { sessions(first: 100) { nodes { patient { sessions(first: 100) {
+    nodes { id status progress } } } } } } } }";
+
+#[tokio::test]
+async fn what_costs_too_much_is_refused_before_it_is_executed_with_both_numbers() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    for accept in ["application/json", "application/graphql-response+json", "text/event-stream"] {
+        let request = jane.post("/graphql").header("accept", accept).json(&json!({ "query": DEAR }));
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        let extensions = &answer["errors"][0]["extensions"];
+        assert_eq!(extensions["code"], "LIMIT_EXCEEDED", "{accept}: {answer}");
+        let [requested, limit] =
+            ["requested", "limit"].map(|name| extensions["cost"][name].as_u64().unwrap());
+        assert!(requested > 3_000_000 && limit < requested, "{answer}");
+        let message = answer["errors"][0]["message"].as_str().unwrap();
+        assert!(message.contains(&format!("costs {requested} points, and may cost {limit}")), "{message}");
+    }
+    let News::Refused(errors) = Watch::start(&jane, DEAR, json!({})).await.next().await else {
+        panic!("refused")
+    };
+    assert!(errors[0]["extensions"]["cost"]["requested"].as_u64().unwrap() > 3_000_000, "{errors}");
+}
+
+#[tokio::test]
+async fn every_answer_tells_what_it_cost_and_the_limit_can_be_set() {
+    let app = TestApp::with(&[("QUERY_COST_LIMIT", "100")]).await;
+    let jane = app.therapist("jane").await;
+    let query = "query ($first: Int) { patients(first: $first) { nodes { id name } } }";
+    let answer = jane.answer(query, json!({ "first": 10 })).await;
+    let cost = json!({ "requested": 42, "limit": 100, "remaining": 58 });
+    assert_eq!(answer["extensions"]["cost"], cost, "{answer}");
+    let answer = jane.answer(query, json!({ "first": 30 })).await;
+    let refused = json!({ "requested": 102, "limit": 100, "remaining": 0 });
+    assert_eq!(answer["errors"][0]["extensions"]["cost"], refused, "{answer}");
+}

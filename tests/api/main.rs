@@ -27,6 +27,7 @@ mod log_ins;
 mod matrix;
 mod notes;
 mod patients;
+mod persisted_queries;
 mod pipeline;
 mod practice;
 mod presence;

@@ -253,3 +253,21 @@ fn counting_takes_no_time_where_fragments_double() {
     // The guard refuses it; the count would saturate all the same.
     assert_eq!(root_fields(&mut request).unwrap().get(), u32::MAX);
 }
+
+#[test]
+fn a_schema_that_is_asked_for_lists_in_lists_in_lists_is_refused() {
+    let nested = |levels: usize| {
+        format!(
+            "{{__schema{{types{}{}}}}}",
+            "{fields{type".repeat(levels),
+            "{name}".to_owned() + &"}}".repeat(levels)
+        )
+    };
+    assert_eq!(code_for(&nested(2)), "OK");
+    assert_eq!(code_for(&nested(3)), code::LIMIT_EXCEEDED);
+    let through_fragments = "{__type(name:\"A\"){...a}} fragment a on __Type{fields{type{...b}}}
+        fragment b on __Type{interfaces{...c}} fragment c on __Type{possibleTypes{name}}";
+    assert_eq!(code_for(through_fragments), code::LIMIT_EXCEEDED);
+    // Fields of these names elsewhere are just fields.
+    assert_eq!(code_for("{a{fields{fields{fields{fields}}}}}"), "OK");
+}

@@ -67,7 +67,11 @@ async fn a_subscription_streams_and_completes() {
     let mut client = Client::open(&server).await;
     client.subscribe("1", "subscription{count(to: 2)}").await;
     for count in 1..=2 {
-        let next = json!({"type": "next", "id": "1", "payload": {"data": {"count": count}}});
+        let mut next = json!({"type": "next", "id": "1", "payload": {"data": {"count": count}}});
+        if count == 1 {
+            let cost = json!({"requested": 1, "limit": 100_000, "remaining": 99_999});
+            next["payload"]["extensions"] = json!({ "cost": cost });
+        }
         assert_eq!(client.hear().await, next);
     }
     assert_eq!(client.hear().await, json!({"type": "complete", "id": "1"}));

@@ -67,6 +67,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("Query.auditEvents", "filter: { patientId: $patient }", KNOWN_TO),
     op("Query.verifyAuditChain", "", ADMINS),
     op("Query.queueStatus", "", ADMINS),
+    // There is no limit in the practice of these lines.
+    op("Query.rateLimit", "", [NOTHING; 6]),
     op("Query.costSummary", "", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, DATA, DATA]),
     op("Query.providerCircuits", "", ADMINS),
     op("Query.practiceOverview", "", THERAPISTS),
@@ -322,6 +324,11 @@ pub(super) const TYPES: &[Type] = &[
             // There is no budget unless it is set.
             (NOBODY, "budgetUsd budgetUsed budgetState"),
         ],
+    },
+    Type {
+        name: "RateLimit",
+        door: "viewer { id } rateLimit { % }",
+        shown: &[(NOBODY, "limit remaining resetAt cost")],
     },
     Type {
         name: "PracticeOverview",

@@ -64,7 +64,8 @@ impl Practice {
     /// A practice with a processed session whose summary is released, one that waits for a worker, an appointment, and a
     /// document that was asked for.
     pub(crate) async fn new() -> Self {
-        let app = TestApp::new().await;
+        // Some tests ask for all that there is, at once.
+        let app = TestApp::with(&[("QUERY_COST_LIMIT", "10000000")]).await;
         app.provider.set_transcript(&TRANSCRIPT);
         let (jane, eve) = (app.therapist("jane").await, app.therapist("eve").await);
         let made = jane.create_patient(json!({ "name": NAME, "email": EMAIL, "phone": PHONE })).await;

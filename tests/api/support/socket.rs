@@ -35,13 +35,17 @@ pub(crate) enum News {
 impl Watch {
     /// Subscribes as `client`.
     pub(crate) async fn start(client: &Client, query: &str, variables: Value) -> Self {
+        Self::ask_for(client, json!({ "query": query, "variables": variables })).await
+    }
+
+    /// Asks as `client`.
+    pub(crate) async fn ask_for(client: &Client, payload: Value) -> Self {
         let mut request = format!("ws://{}/graphql", client.address).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
         let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
         let mut watch = Self { socket };
         let authorization = client.token.as_ref().map(|token| format!("Bearer {token}"));
         watch.send(json!({ "type": "connection_init", "payload": { "authorization": authorization } })).await;
-        let payload = json!({ "query": query, "variables": variables });
         watch.send(json!({ "id": "1", "type": "subscribe", "payload": payload })).await;
         watch
     }
