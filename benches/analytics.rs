@@ -17,6 +17,8 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -322,15 +324,34 @@ async fn collect(app: &App, plan: &Value, nodes: &mut BTreeSet<String>) {
     }
 }
 
-/// The median latency of a request.
+/// The median latency of a request, asked as pgbench asks: by one thread that waits, on one connection.
 async fn over_http(jane: &Therapist, query: &str) -> Duration {
-    let mut times = Vec::new();
-    for _ in 0..REQUESTS {
-        let started = Instant::now();
-        jane.call(query, json!({})).await;
-        times.push(started.elapsed());
+    let (address, request) = (jane.address, jane.request(query));
+    let times = tokio::task::spawn_blocking(move || {
+        let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
+        stream.get_ref().set_nodelay(true).unwrap();
+        (0..REQUESTS).map(|_| exchange(&mut stream, &request)).collect()
+    });
+    median(times.await.unwrap())
+}
+
+fn exchange(stream: &mut BufReader<TcpStream>, request: &[u8]) -> Duration {
+    let started = Instant::now();
+    stream.get_mut().write_all(request).unwrap();
+    let (mut line, mut length) = (String::new(), 0);
+    while line != "\r\n" {
+        line.clear();
+        stream.read_line(&mut line).unwrap();
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.trim().parse().unwrap();
+        }
     }
-    median(times)
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    let took = started.elapsed();
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    assert!(answer["data"].is_object() && answer["errors"].is_null(), "{answer}");
+    took
 }
 
 /// The median latency of the statements as one script.

@@ -84,6 +84,7 @@ impl Program {
 #[derive(Clone)]
 pub(crate) struct Therapist {
     http: reqwest::Client,
+    pub(crate) address: SocketAddr,
     api: String,
     token: String,
     pub(crate) patient: String,
@@ -94,6 +95,7 @@ impl Therapist {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut therapist = Self {
             http,
+            address,
             api: format!("http://{address}/graphql"),
             token: String::new(),
             patient: String::new(),
@@ -126,6 +128,18 @@ impl Therapist {
             .unwrap();
         assert!(answer["errors"].is_null(), "{answer}");
         answer["data"].clone()
+    }
+
+    /// A query as it goes over a connection.
+    pub(crate) fn request(&self, query: &str) -> Vec<u8> {
+        let body = json!({ "query": query }).to_string();
+        let Self { address, token, .. } = self;
+        format!(
+            "POST /graphql HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes()
     }
 
     /// Uploads a recording that is sent from `file`; the session's id.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::NaiveDate;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, FromQueryResult, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, FromQueryResult, QueryFilter};
 use uuid::Uuid;
 
 use super::figures::{TopicCount, most_frequent};
@@ -189,15 +189,15 @@ impl Analytics {
 
     async fn progress_of(&self, patient: Model, days: Days, limit: u32) -> Result<Progress> {
         let (db, window) = (&self.db, (patient.id, days));
-        Ok(Progress {
-            attendance: attendance(db, window).await?,
-            recent: recent(db, window).await?,
-            mood: mood_trend(db, window).await?,
-            topics: topics(db, window, limit).await?,
-            weeks: weeks_of(db, window).await?,
-            patient,
-            days,
-        })
+        // At once: none of them waits for what another finds.
+        let (attendance, recent, mood, topics, weeks) = tokio::try_join!(
+            attendance(db, window),
+            recent(db, window),
+            mood_trend(db, window),
+            topics(db, window, limit),
+            weeks_of(db, window),
+        )?;
+        Ok(Progress { patient, days, attendance, recent, mood, topics, weeks })
     }
 }
 
@@ -208,7 +208,7 @@ fn values((patient_id, days): Window) -> [sea_orm::Value; 3] {
     [patient_id.into(), days.first.into(), days.last.into()]
 }
 
-async fn attendance(db: &impl ConnectionTrait, window: Window) -> Result<Attendance, DbErr> {
+async fn attendance(db: &impl ConnectionTrait, window: Window) -> Result<Attendance> {
     let found = Attendance::find_by_statement(sql(ATTENDANCE, values(window))).one(db).await?;
     Ok(found.unwrap_or(Attendance { completed: 0, missed: 0 }))
 }
@@ -258,7 +258,7 @@ async fn mood_trend(db: &impl ConnectionTrait, window: Window) -> Result<MoodTre
     })
 }
 
-async fn topics(db: &impl ConnectionTrait, window: Window, limit: u32) -> Result<Vec<TopicCount>, DbErr> {
+async fn topics(db: &impl ConnectionTrait, window: Window, limit: u32) -> Result<Vec<TopicCount>> {
     #[derive(FromQueryResult)]
     struct Row {
         topic: String,
