@@ -97,3 +97,30 @@ impl Report {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn metrics_count_what_is_gone_and_not_what_would_be() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            for (dry_run, bytes, kind) in
+                [(true, 1, "orphan"), (false, 20, "orphan"), (false, 300, "recording")]
+            {
+                Report::new(dry_run).count_file(bytes, kind);
+            }
+        });
+        let text = recorder.handle().render();
+        for line in [
+            r#"cleanup_files_total{kind="orphan"} 1"#,
+            r#"cleanup_bytes_total{kind="orphan"} 20"#,
+            r#"cleanup_bytes_total{kind="recording"} 300"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}
