@@ -1,8 +1,16 @@
-//! Who asks, and what each role may do. Decided here and in the scoped finders of `entity`, nowhere else.
+//! Who asks, and what each role and each scope of an API key may do. Decided here and in the scoped finders of `entity`,
+//! nowhere else.
+//!
+//! What is for people only asks for the user, the therapist, the admin: an API key passes none of these. What is for keys as
+//! well names the scope that it takes, in [`Actor::logged_in_or`] and [`Actor::therapist_or`]; there is no way to let a key
+//! in without naming one.
+
+pub mod scope;
 
 use chrono_tz::Tz;
 use uuid::Uuid;
 
+use self::scope::{Scope, Scopes};
 use crate::entity::user::{self, Role};
 use crate::error::{Error, Result};
 
@@ -20,6 +28,17 @@ pub enum Actor {
         /// The log-in (`auth_sessions.family_id`).
         auth_session: Uuid,
         /// Where: what is a day for them.
+        zone: Tz,
+    },
+    /// An API key of a therapist: it sees the owner's rows and nobody else's, and of these what its scopes say.
+    ApiKey {
+        /// The key.
+        id: Uuid,
+        /// The therapist.
+        owner: Uuid,
+        /// What it may do.
+        scopes: Scopes,
+        /// Where the owner is.
         zone: Tz,
     },
     /// The server itself, in a job.
@@ -48,30 +67,76 @@ impl Actor {
     /// The user's id.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for anonymous askers, [`Error::Forbidden`] for the system.
+    /// [`Error::Unauthenticated`] for anonymous askers, [`Error::NotForKeys`] for keys, [`Error::Forbidden`] for the system.
     pub fn user_id(&self) -> Result<Uuid> {
         match self {
             Self::User { id, .. } => Ok(*id),
-            Self::Anonymous => Err(Error::Unauthenticated),
-            Self::System { .. } => Err(Error::Forbidden),
+            _ => Err(self.no_user()),
+        }
+    }
+
+    /// The id of the user who asks, or whose API key does: to say who that is, and for nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for anonymous askers, [`Error::Forbidden`] for the system.
+    pub fn account_id(&self) -> Result<Uuid> {
+        match self {
+            Self::ApiKey { owner, .. } => Ok(*owner),
+            _ => self.user_id(),
+        }
+    }
+
+    /// Lets in whoever is logged in, and an API key that has the scope.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for anonymous askers, [`Error::LacksScope`] for keys without the scope,
+    /// [`Error::Forbidden`] for the system.
+    pub fn logged_in_or(&self, scope: Scope) -> Result<()> {
+        match self {
+            Self::User { .. } => Ok(()),
+            Self::ApiKey { scopes, .. } => scopes.require(scope),
+            _ => Err(self.no_user()),
         }
     }
 
     /// The time zone whose days count; that of nobody is UTC.
     #[must_use]
     pub fn zone(&self) -> Tz {
-        if let Self::User { zone, .. } = self { *zone } else { Tz::UTC }
+        match self {
+            Self::User { zone, .. } | Self::ApiKey { zone, .. } => *zone,
+            Self::Anonymous | Self::System { .. } => Tz::UTC,
+        }
     }
 
     /// The user's id, if the user is a therapist.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for anonymous askers, [`Error::Forbidden`] for everybody else.
+    /// [`Error::Unauthenticated`] for anonymous askers, [`Error::NotForKeys`] for keys, [`Error::Forbidden`] for everybody
+    /// else.
     pub fn therapist_id(&self) -> Result<Uuid> {
         match self {
             Self::User { id, role: Role::Therapist, .. } => Ok(*id),
-            Self::Anonymous => Err(Error::Unauthenticated),
-            _ => Err(Error::Forbidden),
+            _ => Err(self.no_user()),
+        }
+    }
+
+    /// The id of the therapist who asks, or whose API key does, if that has the scope.
+    ///
+    /// # Errors
+    /// [`Error::LacksScope`] for keys without the scope, else those of [`therapist_id`](Self::therapist_id).
+    pub fn therapist_or(&self, scope: Scope) -> Result<Uuid> {
+        match self {
+            Self::ApiKey { owner, scopes, .. } => scopes.require(scope).map(|()| *owner),
+            _ => self.therapist_id(),
+        }
+    }
+
+    /// Who is not let in as a user, and why.
+    fn no_user(&self) -> Error {
+        match self {
+            Self::Anonymous => Error::Unauthenticated,
+            Self::ApiKey { .. } => Error::NotForKeys,
+            Self::User { .. } | Self::System { .. } => Error::Forbidden,
         }
     }
 
@@ -82,34 +147,32 @@ impl Actor {
     pub fn admin_id(&self) -> Result<Uuid> {
         match self {
             Self::User { id, role: Role::Admin, .. } => Ok(*id),
-            Self::Anonymous => Err(Error::Unauthenticated),
-            _ => Err(Error::Forbidden),
+            _ => Err(self.no_user()),
         }
     }
 
-    /// Whether the runs may be followed that keep analytics right: by therapists, who see those of their own figures, and by
-    /// admins.
+    /// Whose runs that keep analytics right may be followed: of their own figures by therapists and their keys, everybody's
+    /// (`None`) by admins.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for anonymous askers, [`Error::Forbidden`] for everybody else.
-    pub fn follows_aggregation(&self) -> Result<()> {
+    /// [`Error::Unauthenticated`] for anonymous askers, [`Error::LacksScope`] for keys without `analytics:read`,
+    /// [`Error::Forbidden`] for everybody else.
+    pub fn follows_aggregation(&self) -> Result<Option<Uuid>> {
         match self {
-            Self::User { role: Role::Therapist | Role::Admin, .. } => Ok(()),
-            Self::Anonymous => Err(Error::Unauthenticated),
-            _ => Err(Error::Forbidden),
+            Self::User { role: Role::Admin, .. } => Ok(None),
+            _ => self.therapist_or(Scope::AnalyticsRead).map(Some),
         }
     }
 
     /// Whose files may be cleaned up: a therapist's own, or everybody's (`None`).
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for anonymous askers, [`Error::Forbidden`] for patients.
+    /// [`Error::Unauthenticated`] for anonymous askers, [`Error::NotForKeys`] for keys, [`Error::Forbidden`] for patients.
     pub fn cleans_up_files_of(&self) -> Result<Option<Uuid>> {
         match self {
             Self::User { id, role: Role::Therapist, .. } => Ok(Some(*id)),
             Self::User { role: Role::Admin, .. } | Self::System { .. } => Ok(None),
-            Self::Anonymous => Err(Error::Unauthenticated),
-            Self::User { .. } => Err(Error::Forbidden),
+            _ => Err(self.no_user()),
         }
     }
 
@@ -120,41 +183,59 @@ impl Actor {
     pub fn patient_user_id(&self) -> Result<Uuid> {
         match self {
             Self::User { id, role: Role::Patient, .. } => Ok(*id),
-            Self::Anonymous => Err(Error::Unauthenticated),
-            _ => Err(Error::Forbidden),
+            _ => Err(self.no_user()),
         }
     }
 
-    /// Whether transcripts, risk screens, audio and its file name, costs and messages of failures may be shown: only to
-    /// the therapist, and a therapist only ever gets hold of own sessions.
+    /// Whether transcripts, risk screens, audio and its file name and messages of failures may be shown: only to the
+    /// therapist, and a therapist only ever gets hold of own sessions; to a key that has the scope for it.
     #[must_use]
-    pub fn reads_clinical_content(&self) -> bool {
+    pub fn reads_clinical_content(&self, scope: Scope) -> bool {
+        match self {
+            Self::User { role: Role::Therapist, .. } | Self::System { .. } => true,
+            Self::ApiKey { scopes, .. } => scopes.has(scope),
+            Self::User { .. } | Self::Anonymous => false,
+        }
+    }
+
+    /// Whether it may be shown what a session has cost: only to the therapist.
+    #[must_use]
+    pub fn knows_costs(&self) -> bool {
         matches!(self, Self::User { role: Role::Therapist, .. } | Self::System { .. })
     }
 
-    /// How much of a session's notes may be shown: all of them to the therapist, what was released to the patient, and
-    /// nothing to admins and strangers.
+    /// How much of a session's notes may be shown: all of them to the therapist and to keys with `notes:read`, what was
+    /// released to the patient, and nothing to admins and strangers.
     #[must_use]
     pub fn notes_view(&self) -> Option<NotesView> {
         match self {
             Self::User { role: Role::Therapist, .. } | Self::System { .. } => Some(NotesView::Latest),
             Self::User { role: Role::Patient, .. } => Some(NotesView::Released),
+            Self::ApiKey { scopes, .. } => scopes.has(Scope::NotesRead).then_some(NotesView::Latest),
             Self::User { role: Role::Admin, .. } | Self::Anonymous => None,
         }
     }
 
-    /// Whether patients' names and contacts may be shown: to the therapist and to the patients themselves. Admins see
-    /// that a record exists, not whose it is.
+    /// Whether patients' names and contacts may be shown: to the therapist, to keys with `patients:read`, and to the patients
+    /// themselves. Admins see that a record exists, not whose it is.
     #[must_use]
     pub fn knows_patients_by_name(&self) -> bool {
-        matches!(self, Self::User { role: Role::Therapist | Role::Patient, .. } | Self::System { .. })
+        match self {
+            Self::User { role: Role::Therapist | Role::Patient, .. } | Self::System { .. } => true,
+            Self::ApiKey { scopes, .. } => scopes.has(Scope::PatientsRead),
+            Self::User { role: Role::Admin, .. } | Self::Anonymous => false,
+        }
     }
 
     /// Whether the name of an account may be shown. Admins know those of staff; a patient's account is as nameless to them
-    /// as the record.
+    /// as the record, and so it is to keys.
     #[must_use]
     pub fn knows_accounts_by_name(&self, of: Role) -> bool {
-        !matches!((self, of), (Self::User { role: Role::Admin, .. }, Role::Patient))
+        match self {
+            Self::User { role: Role::Admin, .. } => of != Role::Patient,
+            Self::ApiKey { .. } => of != Role::Patient || self.knows_patients_by_name(),
+            Self::User { .. } | Self::Anonymous | Self::System { .. } => true,
+        }
     }
 
     /// Whether the e-mail address of an account may be shown, which is half of what it takes to log in: to the user, and
@@ -173,7 +254,7 @@ impl Actor {
     pub fn knows_whereabouts_of(&self, doer: Option<Uuid>) -> bool {
         match self {
             Self::User { role: Role::Admin, .. } => true,
-            Self::User { id, .. } => doer == Some(*id),
+            Self::User { id, .. } | Self::ApiKey { owner: id, .. } => doer == Some(*id),
             Self::Anonymous | Self::System { .. } => false,
         }
     }
@@ -183,7 +264,7 @@ impl Actor {
     pub fn knows_whose_record_was_refused_to(&self, doer: Option<Uuid>) -> bool {
         match self {
             Self::User { role: Role::Admin, .. } => true,
-            Self::User { id, .. } => doer != Some(*id),
+            Self::User { id, .. } | Self::ApiKey { owner: id, .. } => doer != Some(*id),
             Self::Anonymous | Self::System { .. } => false,
         }
     }
@@ -213,6 +294,7 @@ impl Actor {
         match self {
             Self::Anonymous => "ANONYMOUS",
             Self::User { role, .. } => role.as_str(),
+            Self::ApiKey { .. } => "API_KEY",
             Self::System { .. } => "SYSTEM",
         }
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use async_graphql::Enum;
 
+use crate::actor::scope::Scope;
+
 /// Why a mutation did not do what was asked. A closed set: clients switch on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Enum)]
 #[graphql(name = "UserErrorCode")]
@@ -88,6 +90,12 @@ pub enum Error {
     /// The asker's role does not allow this.
     #[error("Your role does not allow this.")]
     Forbidden,
+    /// An API key asks for what is for people only.
+    #[error("API keys cannot do this. Log in instead.")]
+    NotForKeys,
+    /// The API key that asks was not made for this.
+    #[error("This needs the scope `{}`, which this API key does not have. Make a key that has it.", .0.as_str())]
+    LacksScope(Scope),
     /// An argument of a query or subscription is malformed or out of range.
     #[error("{0}")]
     BadRequest(String),

@@ -68,6 +68,7 @@ mod m24_partial_recordings;
 mod m25_analytics;
 mod m26_export_jobs;
 mod m27_cleanup;
+mod m28_api_keys;
 
 /// Applies and reverts the changes, in order.
 pub struct Migrator;
@@ -103,6 +104,7 @@ impl MigratorTrait for Migrator {
             Box::new(m25_analytics::Change),
             Box::new(m26_export_jobs::Change),
             Box::new(m27_cleanup::Change),
+            Box::new(m28_api_keys::Change),
         ]
     }
 }

@@ -16,7 +16,7 @@ const HEAD: &[u8] = b"therapybridge audit head 1";
 
 /// Every column of `audit_events`, in the order they are proven in. A column that is added later goes to the end, and
 /// is null in older events: their proofs stay good, because nulls are left out.
-pub const COLUMNS: [&str; 16] = [
+pub const COLUMNS: [&str; 17] = [
     "id",
     "seq",
     "txid",
@@ -33,6 +33,7 @@ pub const COLUMNS: [&str; 16] = [
     "ip",
     "user_agent",
     "changed_fields",
+    "api_key_id",
 ];
 
 /// An event as it is proven: the text of each of [`COLUMNS`]. Text, because whoever tampers with a row may put things

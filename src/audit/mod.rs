@@ -109,9 +109,10 @@ async fn patients_of(db: &impl ConnectionTrait, refusals: &[Refusal]) -> Result<
 }
 
 fn row(witness: Witness<'_>, event: Event) -> ActiveModel {
-    let (actor_id, auth_session_id) = match witness.actor {
-        Actor::User { id, auth_session, .. } => (Some(*id), Some(*auth_session)),
-        Actor::Anonymous | Actor::System { .. } => (None, None),
+    let (actor_id, auth_session_id, api_key_id) = match witness.actor {
+        Actor::User { id, auth_session, .. } => (Some(*id), Some(*auth_session), None),
+        Actor::ApiKey { id, owner, .. } => (Some(*owner), None, Some(*id)),
+        Actor::Anonymous | Actor::System { .. } => (None, None, None),
     };
     ActiveModel {
         id: Set(Uuid::now_v7()),
@@ -128,5 +129,6 @@ fn row(witness: Witness<'_>, event: Event) -> ActiveModel {
         ip: Set(witness.origin.ip.clone()),
         user_agent: Set(witness.origin.user_agent.clone()),
         changed_fields: Set(event.changed_fields.into_iter().map(Into::into).collect()),
+        api_key_id: Set(api_key_id),
     }
 }

@@ -84,7 +84,7 @@ impl Trail {
 fn tellable_of_a_record(actor: &Actor) -> Condition {
     match actor {
         Actor::User { role: Role::Admin, .. } | Actor::System { .. } => Condition::all(),
-        Actor::User { id, .. } => Condition::any()
+        Actor::User { id, .. } | Actor::ApiKey { owner: id, .. } => Condition::any()
             .add(Column::Outcome.eq(Outcome::Ok))
             .add(Column::ActorId.is_null())
             .add(Column::ActorId.ne(*id)),

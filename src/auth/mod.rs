@@ -2,6 +2,7 @@
 
 pub mod access_token;
 mod accounts;
+pub mod api_key;
 mod challenge;
 pub mod email;
 pub mod invitation;
@@ -20,6 +21,7 @@ mod totp;
 mod typed_code;
 mod users;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -31,8 +33,9 @@ use sea_orm::{
 use uuid::Uuid;
 
 use self::access_token::{AccessTokens, Claims};
+use self::api_key::Uses;
 use self::password::Passwords;
-use self::presence::{Attendance, Presence};
+use self::presence::{Attendance, Pass, Presence};
 use self::rate_limit::RateLimits;
 use self::refresh_token::{LogIn, RefreshTokens, Rotation};
 use self::seal::Seal;
@@ -57,6 +60,8 @@ pub struct Auth {
     /// Who is here.
     pub presence: Presence,
     limits: RateLimits,
+    /// Of API keys.
+    uses: Uses,
 }
 
 /// Who wants an account.
@@ -101,11 +106,11 @@ pub enum LogInAnswer {
 /// A bearer who is who they say.
 #[derive(Clone, Debug)]
 pub struct Bearer {
-    /// The user as an actor.
+    /// The user, or the API key, as an actor.
     pub actor: Actor,
-    /// When the access token, or the ticket, ends.
+    /// When the access token, the ticket or the key ends.
     pub expires_at: DateTime<Utc>,
-    /// Tells when the log-in ends before that.
+    /// Tells when the log-in or the key ends before that.
     pub attendance: Attendance,
 }
 
@@ -127,6 +132,7 @@ impl Auth {
             passwords: Passwords::new(),
             presence: Presence::new(),
             limits,
+            uses: Uses::default(),
             seal: Seal::new(&secret, &config.jwt_previous_secrets),
             tickets: Tickets::new(&secret, &config.jwt_previous_secrets),
             db,
@@ -285,19 +291,22 @@ impl Auth {
         Ok(())
     }
 
-    /// Who holds this access token: its user must be active and its log-in not revoked.
+    /// Who holds this token, at this address: of an access token the user must be active and the log-in not revoked; an API
+    /// key must not be revoked or expired, its owner be active, and the address be one of those it may be used from.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] for a token that is not, or no longer, good.
-    pub async fn bearer(&self, access_token: &str) -> Result<Bearer> {
-        let claims = self.access.verify(access_token, self.clock.now()).ok_or(Error::Unauthenticated)?;
+    pub async fn bearer(&self, token: &str, ip: IpAddr) -> Result<Bearer> {
+        if Self::is_api_key(token) {
+            return self.key_bearer(token, ip).await;
+        }
+        let claims = self.access.verify(token, self.clock.now()).ok_or(Error::Unauthenticated)?;
         let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or(Error::Unauthenticated)?;
         self.let_pass(claims.sub, claims.sid, expires_at).await
     }
 
     /// Whether an access token that is not good was good until it ran out: no sign of an attack.
-    #[must_use]
-    pub fn has_run_out(&self, access_token: &str) -> bool {
+    fn has_run_out(&self, access_token: &str) -> bool {
         let claims = self.access.verify(access_token, DateTime::<Utc>::MIN_UTC);
         claims.is_some_and(|claims| claims.exp <= self.clock.now().timestamp())
     }
@@ -336,7 +345,7 @@ impl Auth {
     /// Somebody whose token or ticket is good, if the account and the log-in are. Comes in first, and looks then: no end of the
     /// log-in is missed.
     async fn let_pass(&self, user_id: Uuid, family_id: Uuid, expires_at: DateTime<Utc>) -> Result<Bearer> {
-        let attendance = self.presence.attend(user_id, family_id);
+        let attendance = self.presence.attend(Pass::LogIn { user_id, family_id });
         let user = self.alive(user_id, family_id).await?;
         let actor = Actor::user(&user, family_id);
         Ok(Bearer { actor, expires_at, attendance })
@@ -345,13 +354,14 @@ impl Auth {
     /// Whether somebody who was let in may still be here: for streams, before each event.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] once the log-in has ended, or the user is deactivated or has another role.
+    /// [`Error::Unauthenticated`] once the log-in or the key has ended, or the user is deactivated or has another role.
     pub async fn still_welcome(&self, actor: &Actor) -> Result<()> {
         match actor {
             Actor::User { id, auth_session, role, .. } => {
                 let user = self.alive(*id, *auth_session).await?;
                 if user.role == *role { Ok(()) } else { Err(Error::Unauthenticated) }
             }
+            Actor::ApiKey { id, .. } => self.key_still_welcome(*id).await,
             Actor::System { .. } => Ok(()),
             Actor::Anonymous => Err(Error::Unauthenticated),
         }

@@ -16,6 +16,7 @@ use super::network;
 use super::sliding_window::{self, Outcome};
 use uuid::Uuid;
 
+use crate::actor::scope::Scope;
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
@@ -107,10 +108,11 @@ impl RateLimits {
     /// is remembered, and reported, only if the transaction is committed all the same.
     ///
     /// # Errors
-    /// [`Error::RateLimited`], and what [`Actor::user_id`] gives.
+    /// [`Error::RateLimited`], and what [`Actor::therapist_or`] gives.
     pub async fn export(&self, txn: &impl ConnectionTrait, actor: &Actor, origin: &Origin) -> Result<()> {
         let Some(rate) = self.config.exports else { return Ok(()) };
-        let of = format!("user {}", actor.user_id()?);
+        // What a therapist's keys ask for counts with the rest.
+        let of = format!("user {}", actor.therapist_or(Scope::ExportsWrite)?);
         self.count_in(txn, Count { action: "rate_limit.export", of, rate }, actor, origin).await
     }
 

@@ -207,7 +207,7 @@ impl Auth {
     }
 
     /// The asker, who knows their password.
-    async fn prove_password(
+    pub(super) async fn prove_password(
         &self,
         (actor, origin): (&Actor, &Origin),
         action: &'static str,
@@ -242,7 +242,7 @@ impl Auth {
         Ok((user, txn))
     }
 
-    async fn refuse_code(
+    pub(super) async fn refuse_code(
         &self,
         txn: DatabaseTransaction,
         who: (&Actor, &Origin),
@@ -273,7 +273,7 @@ pub(super) async fn hold_user(txn: &impl ConnectionTrait, user_id: Uuid) -> Resu
 
 /// Holds the row of the asker, whose log-in must not have ended before, nor the password that was `proven` been changed:
 /// whoever did that meant this request too.
-async fn hold_asker(
+pub(super) async fn hold_asker(
     txn: &impl ConnectionTrait,
     actor: &Actor,
     proven: Option<&user::Model>,

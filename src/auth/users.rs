@@ -8,9 +8,9 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::Auth;
 use super::log_ins::about;
 use super::refresh_token::{self, Which};
+use super::{Auth, api_key};
 use crate::actor::{Actor, Origin};
 use crate::audit;
 use crate::entity::user::{self, Column, Entity, Model, Role, visible_to};
@@ -25,6 +25,14 @@ impl Auth {
     /// [`Error::Unauthenticated`].
     pub async fn viewer(&self, actor: &Actor) -> Result<user::Model> {
         user::Entity::find_by_id(actor.user_id()?).one(&self.db).await?.ok_or(Error::Unauthenticated)
+    }
+
+    /// The account of whoever asks, or whose API key does: to say who that is, and for nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`].
+    pub async fn account(&self, actor: &Actor) -> Result<user::Model> {
+        user::Entity::find_by_id(actor.account_id()?).one(&self.db).await?.ok_or(Error::Unauthenticated)
     }
 
     /// One user, if the actor may know of them.
@@ -70,7 +78,7 @@ impl Auth {
         Ok(searched(actor, search).count(&self.db).await?)
     }
 
-    /// Shuts a user out: every log-in ends, and none begins. Doing it twice is fine.
+    /// Shuts a user out: every log-in and every API key ends, and none begins. Doing it twice is fine.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for everybody but admins; `NOT_FOUND`; `INVALID_STATE` for the admin's own account.
@@ -82,7 +90,7 @@ impl Auth {
         self.set_active((actor, origin), id, false).await
     }
 
-    /// Lets a deactivated user log in again; ended log-ins stay ended. Doing it twice is fine.
+    /// Lets a deactivated user log in again; ended log-ins and keys stay ended. Doing it twice is fine.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for everybody but admins; `NOT_FOUND`.
@@ -113,6 +121,7 @@ impl Auth {
             .await?;
         if !active {
             refresh_token::end(&txn, id, Which::All, now).await?;
+            api_key::revoke_all_of(&txn, id, now).await?;
         }
         let action = if active { "user.reactivate" } else { "user.deactivate" };
         let event = audit::Event { changed_fields: vec!["isActive"], ..about(id, action) };

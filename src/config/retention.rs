@@ -63,6 +63,8 @@ pub(super) const LOG_INS: Retention =
 pub const CHALLENGES: Retention = fixed("challenges of second factors that have expired", 1, Unit::Days);
 pub(super) const INVITATIONS: Retention =
     set("invitations that were not accepted", 30, Unit::Days, "INVITATION_RETENTION_DAYS");
+pub(super) const API_KEYS: Retention =
+    set("API keys that have ended", 90, Unit::Days, "ENDED_API_KEY_RETENTION_DAYS");
 /// Keys that make mutations repeatable.
 pub const IDEMPOTENCY_KEYS: Retention = fixed("idempotency keys", 24, Unit::Hours);
 /// Windows of rate limits, after they have passed.
@@ -80,7 +82,7 @@ pub(super) const AGGREGATION_RUNS: Retention = set(
 );
 
 /// Everything that is removed after a while.
-pub const RETENTIONS: [Retention; 18] = [
+pub const RETENTIONS: [Retention; 19] = [
     UPLOADS_BEFORE_COMMIT,
     UNFINISHED_UPLOADS,
     ENDED_UPLOADS,
@@ -93,6 +95,7 @@ pub const RETENTIONS: [Retention; 18] = [
     LOG_INS,
     CHALLENGES,
     INVITATIONS,
+    API_KEYS,
     IDEMPOTENCY_KEYS,
     RATE_LIMITS,
     EVENTS,
@@ -179,6 +182,8 @@ pub struct PurgeConfig {
     pub log_ins: Duration,
     /// `INVITATION_RETENTION_DAYS`: invitations that nobody accepted, after they have expired.
     pub invitations: Duration,
+    /// `ENDED_API_KEY_RETENTION_DAYS`: API keys, after they were revoked or have expired.
+    pub api_keys: Duration,
     /// `EVENT_RETENTION_DAYS`: events of subscriptions.
     pub events: Duration,
     /// `FINISHED_JOB_RETENTION_DAYS`: jobs that are done or were given up.
@@ -208,6 +213,7 @@ impl PurgeConfig {
         Ok(Self {
             log_ins: LOG_INS.period(vars)?,
             invitations: INVITATIONS.period(vars)?,
+            api_keys: API_KEYS.period(vars)?,
             events: EVENTS.period(vars)?,
             finished_jobs: FINISHED_JOBS.period(vars)?,
             export_jobs: EXPORT_JOBS.period(vars)?,

@@ -5,6 +5,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{Condition, QueryFilter, Select};
 
 use crate::actor::Actor;
+use crate::actor::scope::Scope;
 use crate::entity::user::Role;
 
 /// Why figures are worked out.
@@ -108,11 +109,14 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The runs the actor may know of: admins all, therapists those of their own figures.
+/// The runs the actor may know of: admins all, therapists, and keys with `analytics:read`, those of their own figures.
 pub fn visible_to(actor: &Actor) -> Select<Entity> {
     Entity::find().filter(match actor {
         Actor::User { role: Role::Admin, .. } | Actor::System { .. } => Condition::all(),
         Actor::User { id, role: Role::Therapist, .. } => Condition::all().add(Column::TherapistId.eq(*id)),
-        Actor::User { role: Role::Patient, .. } | Actor::Anonymous => super::nothing(),
+        Actor::ApiKey { owner, scopes, .. } if scopes.has(Scope::AnalyticsRead) => {
+            Condition::all().add(Column::TherapistId.eq(*owner))
+        }
+        Actor::User { role: Role::Patient, .. } | Actor::ApiKey { .. } | Actor::Anonymous => super::nothing(),
     })
 }

@@ -6,6 +6,7 @@ use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{Condition, QueryFilter, Select};
 
 use crate::actor::Actor;
+use crate::actor::scope::Scope;
 use crate::entity::patient;
 use crate::entity::user::Role;
 
@@ -33,7 +34,7 @@ pub struct Model {
     pub at: ChronoDateTimeUtc,
     /// Who; `None` for the system and for strangers.
     pub actor_id: Option<Uuid>,
-    /// As what: a role, `ANONYMOUS` or `SYSTEM`.
+    /// As what: a role, `API_KEY`, `ANONYMOUS` or `SYSTEM`.
     pub actor_role: String,
     /// In which log-in.
     pub auth_session_id: Option<Uuid>,
@@ -55,6 +56,8 @@ pub struct Model {
     pub user_agent: Option<String>,
     /// Names, never values, of what was changed.
     pub changed_fields: Vec<String>,
+    /// By which key of theirs, where it was one.
+    pub api_key_id: Option<Uuid>,
 }
 
 /// Relations are followed by the API's loaders, by id.
@@ -63,24 +66,28 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The events the actor may know of: all for admins; a therapist's own and those of the own patients' records; for a
-/// patient, what was done with the own record.
+/// The events the actor may know of: all for admins; a therapist's own and those of the own patients' records, for keys with
+/// `audit:read` too; for a patient, what was done with the own record.
 pub fn visible_to(actor: &Actor) -> Select<Entity> {
     Entity::find().filter(match actor {
         Actor::User { role: Role::Admin, .. } | Actor::System { .. } => Condition::all(),
-        Actor::User { id, role: Role::Therapist, .. } => Condition::any().add(Column::ActorId.eq(*id)).add(
-            // As an array, so that the index on patients can be used beside the one on actors.
-            Expr::cust_with_exprs(
-                "$1 = ANY (ARRAY($2))",
-                [Expr::col(Column::PatientId), records(patient::Column::TherapistId.eq(*id))],
-            ),
-        ),
+        Actor::User { id, role: Role::Therapist, .. } => of_therapist(*id),
+        Actor::ApiKey { owner, scopes, .. } if scopes.has(Scope::AuditRead) => of_therapist(*owner),
         Actor::User { id, role: Role::Patient, .. } => Condition::all()
             // There is one record at most: with `=` the index gives its events in their order.
             .add(Expr::col(Column::PatientId).eq(records(patient::Column::UserId.eq(*id))))
             .add(Column::Outcome.eq(Outcome::Ok)),
-        Actor::Anonymous => crate::entity::nothing(),
+        Actor::Anonymous | Actor::ApiKey { .. } => crate::entity::nothing(),
     })
+}
+
+fn of_therapist(id: Uuid) -> Condition {
+    // As an array, so that the index on patients can be used beside the one on actors.
+    let of_patients = Expr::cust_with_exprs(
+        "$1 = ANY (ARRAY($2))",
+        [Expr::col(Column::PatientId), records(patient::Column::TherapistId.eq(id))],
+    );
+    Condition::any().add(Column::ActorId.eq(id)).add(of_patients)
 }
 
 fn records(condition: Expr) -> Expr {

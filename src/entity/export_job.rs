@@ -5,6 +5,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{Condition, QueryFilter, Select};
 
 use crate::actor::Actor;
+use crate::actor::scope::Scope;
 use crate::entity::user::Role;
 
 /// What a document is about.
@@ -136,13 +137,17 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The jobs the actor may know of: therapists those they asked for. A deleted one is nobody's any more.
+/// The jobs the actor may know of: therapists, and keys for exports, those they asked for. A deleted one is nobody's any more.
 pub fn visible_to(actor: &Actor) -> Select<Entity> {
     let present = Entity::find().filter(Column::DeletedAt.is_null());
     present.filter(match actor {
         Actor::User { id, role: Role::Therapist, .. } => Condition::all().add(Column::TherapistId.eq(*id)),
-        Actor::User { role: Role::Admin | Role::Patient, .. } | Actor::System { .. } | Actor::Anonymous => {
-            super::nothing()
+        Actor::ApiKey { owner, scopes, .. } if scopes.has_any(&[Scope::ExportsRead, Scope::ExportsWrite]) => {
+            Condition::all().add(Column::TherapistId.eq(*owner))
         }
+        Actor::User { role: Role::Admin | Role::Patient, .. }
+        | Actor::ApiKey { .. }
+        | Actor::System { .. }
+        | Actor::Anonymous => super::nothing(),
     })
 }

@@ -4,6 +4,7 @@
 //! to look for a row on somebody's behalf. Entities live in a module named like their table.
 
 pub mod aggregation_run;
+pub mod api_key;
 pub mod audit_event;
 pub mod auth_session;
 pub mod cost;

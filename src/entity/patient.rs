@@ -4,6 +4,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{Condition, QueryFilter, Select};
 
 use crate::actor::Actor;
+use crate::actor::scope::Scope;
 use crate::entity::user::Role;
 
 /// A patient record.
@@ -37,13 +38,25 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The records the actor may know of: a therapist's own, a patient's own; admins know that each exists (what they see of
+/// The scopes with which a key may know that a record exists. Whose it is, is for `patients:read` only.
+const KNOWN_TO_KEYS_WITH: [Scope; 5] = [
+    Scope::PatientsRead,
+    Scope::SessionsRead,
+    Scope::SessionsWrite,
+    Scope::AnalyticsRead,
+    Scope::ExportsWrite,
+];
+
+/// The records the actor may know of: a therapist's own, for the therapist's keys too, a patient's own; admins know that each exists (what they see of
 /// it is decided by [`Actor::knows_patients_by_name`]).
 pub fn visible_to(actor: &Actor) -> Select<Entity> {
     Entity::find().filter(match actor {
         Actor::User { id, role: Role::Therapist, .. } => Condition::all().add(Column::TherapistId.eq(*id)),
         Actor::User { id, role: Role::Patient, .. } => Condition::all().add(Column::UserId.eq(*id)),
         Actor::System { .. } | Actor::User { role: Role::Admin, .. } => Condition::all(),
-        Actor::Anonymous => crate::entity::nothing(),
+        Actor::ApiKey { owner, scopes, .. } if scopes.has_any(&KNOWN_TO_KEYS_WITH) => {
+            Condition::all().add(Column::TherapistId.eq(*owner))
+        }
+        Actor::Anonymous | Actor::ApiKey { .. } => crate::entity::nothing(),
     })
 }

@@ -44,7 +44,7 @@ pub fn visible_to(actor: &Actor) -> Select<Entity> {
     Entity::find().filter(match actor {
         Actor::User { id, role: Role::Therapist, .. } => Condition::all().add(Column::TherapistId.eq(*id)),
         Actor::System { .. } => Condition::all(),
-        Actor::Anonymous | Actor::User { .. } => crate::entity::nothing(),
+        Actor::Anonymous | Actor::User { .. } | Actor::ApiKey { .. } => crate::entity::nothing(),
     })
 }
 

@@ -6,6 +6,7 @@ use sea_orm::sea_query::Query;
 use sea_orm::{Condition, QueryFilter, Select};
 
 use crate::actor::Actor;
+use crate::actor::scope::Scope;
 use crate::entity::patient;
 use crate::entity::user::Role;
 
@@ -126,7 +127,11 @@ impl Model {
     }
 }
 
-/// The sessions the actor may know of: a therapist's own, those of a patient's own record; admins know that each exists
+/// The scopes with which a key may know that a session exists. What is shown of it is decided field by field.
+const KNOWN_TO_KEYS_WITH: [Scope; 4] =
+    [Scope::SessionsRead, Scope::SessionsWrite, Scope::TranscriptsRead, Scope::ExportsWrite];
+
+/// The sessions the actor may know of: a therapist's own, for the therapist's keys too, those of a patient's own record; admins know that each exists
 /// (what anybody sees of it is decided by [`Actor`]).
 pub fn visible_to(actor: &Actor) -> Select<Entity> {
     Entity::find().filter(match actor {
@@ -141,6 +146,9 @@ pub fn visible_to(actor: &Actor) -> Select<Entity> {
             ),
         ),
         Actor::System { .. } | Actor::User { role: Role::Admin, .. } => Condition::all(),
-        Actor::Anonymous => crate::entity::nothing(),
+        Actor::ApiKey { owner, scopes, .. } if scopes.has_any(&KNOWN_TO_KEYS_WITH) => {
+            Condition::all().add(Column::TherapistId.eq(*owner))
+        }
+        Actor::Anonymous | Actor::ApiKey { .. } => crate::entity::nothing(),
     })
 }

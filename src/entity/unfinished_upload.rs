@@ -4,6 +4,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{Condition, QueryFilter, Select};
 
 use crate::actor::Actor;
+use crate::actor::scope::Scope;
 use crate::entity::user::Role;
 
 /// How an upload ended.
@@ -54,12 +55,15 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The uploads the actor may know of: a therapist's own.
+/// The uploads the actor may know of: a therapist's own, for keys with `sessions:write` too.
 pub fn visible_to(actor: &Actor) -> Select<Entity> {
     Entity::find().filter(match actor {
         Actor::User { id, role: Role::Therapist, .. } => Condition::all().add(Column::TherapistId.eq(*id)),
         Actor::System { .. } => Condition::all(),
-        Actor::Anonymous | Actor::User { .. } => crate::entity::nothing(),
+        Actor::ApiKey { owner, scopes, .. } if scopes.has(Scope::SessionsWrite) => {
+            Condition::all().add(Column::TherapistId.eq(*owner))
+        }
+        Actor::Anonymous | Actor::User { .. } | Actor::ApiKey { .. } => crate::entity::nothing(),
     })
 }
 

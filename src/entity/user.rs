@@ -88,7 +88,7 @@ pub async fn zone(db: &impl ConnectionTrait, id: Uuid) -> Result<Tz, DbErr> {
 }
 
 /// The users the actor may know of: oneself; a patient's therapist; the users behind a therapist's patients; for admins
-/// everybody.
+/// everybody; for an API key its owner.
 pub fn visible_to(actor: &Actor) -> Select<Entity> {
     let oneself_and = |id: Uuid, others: SelectStatement| {
         Condition::any().add(Column::Id.eq(id)).add(Column::Id.in_subquery(others))
@@ -101,6 +101,7 @@ pub fn visible_to(actor: &Actor) -> Select<Entity> {
             oneself_and(*id, of_patients(patient::Column::TherapistId, patient::Column::UserId.eq(*id)))
         }
         Actor::User { role: Role::Admin, .. } | Actor::System { .. } => Condition::all(),
+        Actor::ApiKey { owner, .. } => Condition::all().add(Column::Id.eq(*owner)),
         Actor::Anonymous => super::nothing(),
     })
 }

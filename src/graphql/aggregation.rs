@@ -138,8 +138,7 @@ impl AggregationSubscription {
         ctx: &Context<'_>,
     ) -> Result<impl Stream<Item = ApiResult<AggregationRun>>, ApiError> {
         let asker = asker(ctx).clone();
-        asker.actor().follows_aggregation()?;
-        let whose = asker.actor().therapist_id().unwrap_or(ALL_RUNS);
+        let whose = asker.actor().follows_aggregation()?.unwrap_or(ALL_RUNS);
         let mut news = asker.app().feed.join(whose);
         let current = asker.app().analytics.running(asker.actor()).await?;
         Ok(try_stream! {

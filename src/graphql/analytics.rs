@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::context::{Asker, ContextExt, asker, uuid};
 use super::date::Date;
 use super::error::{ApiError, ApiResult};
+use crate::actor::scope::Scope;
 use crate::ai::{Mood, MoodTrajectory};
 use crate::analytics::TopicCount;
 use crate::analytics::overview::Overview;
@@ -336,7 +337,7 @@ impl AnalyticsQuery {
         #[graphql(desc = "How many weeks of 7 days, ending today: 1 to 104.", default = 12)] weeks: i32,
         #[graphql(desc = "How many common topics at most, 1 to 100.", default = 10)] limit: i32,
     ) -> ApiResult<Option<PatientProgress>> {
-        ctx.actor().therapist_id()?;
+        ctx.actor().therapist_or(Scope::AnalyticsRead)?;
         let Some(id) = uuid(&patient_id) else { return Ok(None) };
         let progress = ctx.app().analytics.progress(ctx.actor(), id, (weeks, limit)).await?;
         if progress.is_some() {
@@ -389,7 +390,7 @@ impl AnalyticsSubscription {
         ctx: &Context<'_>,
     ) -> Result<impl Stream<Item = ApiResult<PracticeOverview>>, ApiError> {
         let asker = asker(ctx).clone();
-        let therapist_id = asker.actor().therapist_id()?;
+        let therapist_id = asker.actor().therapist_or(Scope::AnalyticsRead)?;
         let feed = &asker.app().feed;
         let (mut own, mut everybody) = (feed.join(therapist_id), feed.join(EVERYBODY));
         Ok(try_stream! {

@@ -9,6 +9,7 @@ use super::error::ApiResult;
 use super::patient::no_such_patient;
 use super::session::{SessionPayload, no_such_session, take_in, wish};
 use super::upload::Upload;
+use crate::actor::scope::Scope;
 use crate::sessions::appointments::{Correction, NewAppointment, Time};
 use crate::sessions::upload::{NewRecording, Place};
 
@@ -85,7 +86,7 @@ impl AppointmentMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The appointment.")] input: ScheduleSessionInput,
     ) -> ApiResult<SessionPayload> {
-        ctx.actor().therapist_id()?;
+        ctx.actor().therapist_or(Scope::SessionsWrite)?;
         let Some(patient_id) = uuid(&input.patient_id) else {
             return SessionPayload::new(Err(no_such_patient()));
         };
@@ -194,7 +195,7 @@ impl AppointmentMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which session, and its recording.")] input: AttachRecordingInput,
     ) -> ApiResult<SessionPayload> {
-        ctx.actor().therapist_id()?;
+        ctx.actor().therapist_or(Scope::SessionsWrite)?;
         let Some(session_id) = uuid(&input.session_id) else {
             return SessionPayload::new(Err(no_such_session()));
         };

@@ -7,6 +7,7 @@ use super::connection::{ConnectionOf, connection, wants_total};
 use super::context::{ContextExt, asker, uuid};
 use super::error::{ApiError, ApiResult};
 use super::user::User;
+use crate::actor::scope::Scope;
 use crate::audit;
 use crate::audit::trail::EventFilter;
 use crate::audit::verify::{self, Report};
@@ -60,7 +61,7 @@ impl AuditEvent {
         Ok(doer.filter(|doer| ctx.actor().knows_doer_by_name(doer)).map(|doer| doer.full_name))
     }
 
-    /// As what: THERAPIST, PATIENT, ADMIN, ANONYMOUS or SYSTEM.
+    /// As what: THERAPIST, PATIENT, ADMIN, API_KEY (of the therapist who is the actor), ANONYMOUS or SYSTEM.
     async fn actor_role(&self) -> &str {
         &self.0.actor_role
     }
@@ -90,6 +91,11 @@ impl AuditEvent {
     /// In which log-in. For admins and for those who did it; null for others.
     async fn auth_session_id(&self, ctx: &Context<'_>) -> Option<ID> {
         self.0.auth_session_id.map(ID::from).filter(|_| self.is_told_in_full(ctx))
+    }
+
+    /// With which API key; null where it was none. For admins and for those who did it; null for others.
+    async fn api_key_id(&self, ctx: &Context<'_>) -> Option<ID> {
+        self.0.api_key_id.map(ID::from).filter(|_| self.is_told_in_full(ctx))
     }
 
     /// From which address. For admins and for those who did it; null for others.
@@ -196,7 +202,8 @@ pub(super) struct AuditQuery;
 #[Object]
 impl AuditQuery {
     /// The audit trail, newest first. For admins, who see everything, and whose reading is audited; for therapists, who see
-    /// what they did and what was done with their patients' records; for patients, who see who read or changed their own.
+    /// what they did and what was done with their patients' records; for API keys with audit:read, which see what their owner
+    /// sees; for patients, who see who read or changed their own.
     async fn audit_events(
         &self,
         ctx: &Context<'_>,
@@ -205,7 +212,7 @@ impl AuditQuery {
         #[graphql(desc = "Which ones; all if missing.")] filter: Option<AuditEventFilterInput>,
     ) -> ApiResult<ConnectionOf<AuditEvent>> {
         let (app, actor) = (ctx.app(), ctx.actor());
-        actor.user_id()?;
+        actor.logged_in_or(Scope::AuditRead)?;
         let page = PageArgs::new(first, after.as_deref())?;
         let filter: EventFilter = filter.unwrap_or_default().into();
         if actor.admin_id().is_ok() {

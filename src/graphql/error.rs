@@ -46,7 +46,7 @@ impl From<ApiError> for async_graphql::Error {
     fn from(ApiError(error): ApiError) -> Self {
         let (code, retryable) = match &*error {
             Error::Unauthenticated => ("UNAUTHENTICATED", false),
-            Error::Forbidden => ("FORBIDDEN", false),
+            Error::Forbidden | Error::NotForKeys | Error::LacksScope(_) => ("FORBIDDEN", false),
             Error::BadRequest(_) | Error::User(_) => ("BAD_REQUEST", false),
             Error::NotFound(_) => ("NOT_FOUND", false),
             Error::RateLimited(_) => ("RATE_LIMITED", true),

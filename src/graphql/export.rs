@@ -12,6 +12,8 @@ use super::connection::{ConnectionOf, connection, wants_total};
 use super::context::{Asker, ContextExt, asker, uuid};
 use super::error::{ApiError, ApiResult, UserErrorView, payload};
 use super::patient::{Patient, no_such_patient};
+use crate::actor::Actor;
+use crate::actor::scope::Scope;
 use crate::entity::export_job::{Format, Kind, Model, Status};
 use crate::error::{Error, UserError};
 use crate::events::Event;
@@ -111,9 +113,13 @@ impl ExportJob {
 
     /// Where the file can be fetched by GET without an access token: a path of this server, with a ticket that is good for 15
     /// minutes, for you alone, and no longer than your present log-in. Ask again for a new one. Null unless COMPLETED.
-    /// With an access token in `Authorization` the path alone is enough: `/exports/{id}/download`.
+    /// With an access token, or an API key with exports:read, in `Authorization` the path alone is enough:
+    /// `/exports/{id}/download`; API keys get no tickets, and null here.
     async fn download_url(&self, ctx: &Context<'_>) -> ApiResult<Option<String>> {
         if self.0.status != Status::Completed || !ctx.app().exports.is_available(&self.0) {
+            return Ok(None);
+        }
+        if matches!(ctx.actor(), Actor::ApiKey { .. }) {
             return Ok(None);
         }
         Ok(Some(ctx.app().auth.signed_address(ctx.actor(), &download_path(self.0.id))?))
@@ -200,7 +206,7 @@ impl ExportQuery {
         #[graphql(desc = "Which; all if missing.")] filter: Option<ExportJobFilter>,
     ) -> ApiResult<ConnectionOf<ExportJob>> {
         let (exports, actor) = (&ctx.app().exports, ctx.actor());
-        actor.therapist_id()?;
+        actor.therapist_or(Scope::ExportsRead)?;
         let page = PageArgs::new(first, after.as_deref())?;
         // An id that is none of ours is nobody's.
         let filter = filter.unwrap_or_default().read();
@@ -217,7 +223,7 @@ impl ExportQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Which job.")] id: ID,
     ) -> ApiResult<Option<ExportJob>> {
-        ctx.actor().therapist_id()?;
+        ctx.actor().therapist_or(Scope::ExportsRead)?;
         let Some(id) = uuid(&id) else { return Ok(None) };
         Ok(ctx.app().exports.get(ctx.actor(), id).await?.map(ExportJob))
     }
@@ -238,7 +244,7 @@ impl ExportMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which sessions, and how.")] input: ExportSessionNotesInput,
     ) -> ApiResult<ExportJobPayload> {
-        ctx.actor().therapist_id()?;
+        ctx.actor().therapist_or(Scope::ExportsWrite)?;
         let ids: Option<BTreeSet<Uuid>> = input.session_ids.iter().map(uuid).collect();
         let Some(session_ids) = ids else {
             return ExportJobPayload::new(Err(UserError::not_found("session").on("sessionIds").into()));
@@ -256,7 +262,7 @@ impl ExportMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom it is about, and how.")] input: ExportProgressReportInput,
     ) -> ApiResult<ExportJobPayload> {
-        ctx.actor().therapist_id()?;
+        ctx.actor().therapist_or(Scope::ExportsWrite)?;
         let Some(patient_id) = uuid(&input.patient_id) else {
             return ExportJobPayload::new(Err(no_such_patient()));
         };
@@ -272,7 +278,7 @@ impl ExportMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which job.")] id: ID,
     ) -> ApiResult<ExportJobPayload> {
-        ctx.actor().therapist_id()?;
+        ctx.actor().therapist_or(Scope::ExportsWrite)?;
         let Some(id) = uuid(&id) else { return ExportJobPayload::new(Err(no_such_export())) };
         ExportJobPayload::new(ctx.app().exports.delete(ctx.actor(), ctx.origin(), id).await)
     }
@@ -293,7 +299,7 @@ impl ExportSubscription {
         #[graphql(desc = "Which job.")] id: ID,
     ) -> Result<impl Stream<Item = ApiResult<ExportJob>>, ApiError> {
         let asker = asker(ctx).clone();
-        asker.actor().therapist_id()?;
+        asker.actor().therapist_or(Scope::ExportsRead)?;
         let id = uuid(&id).ok_or(Error::NotFound("export"))?;
         let mut news = asker.app().feed.join(id);
         let current = job(&asker, id).await?;

@@ -9,6 +9,7 @@
 mod admin;
 mod aggregation;
 mod analytics;
+mod api_key;
 mod appointment;
 mod audit;
 mod auth;
@@ -29,6 +30,7 @@ mod queue;
 pub mod rate_limit;
 mod release;
 mod roots;
+mod scopes;
 mod second_factor;
 mod session;
 mod subscription;
@@ -55,6 +57,7 @@ pub struct Query(
     aggregation::AggregationQuery,
     export::ExportQuery,
     rate_limit::RateLimitQuery,
+    api_key::ApiKeyQuery,
 );
 
 /// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.
@@ -63,6 +66,7 @@ pub struct Mutation(
     auth::AuthMutation,
     log_ins::LogInsMutation,
     second_factor::SecondFactorMutation,
+    api_key::ApiKeyMutation,
     admin::AdminMutation,
     invitation::InvitationMutation,
     patient::PatientMutation,

@@ -2,12 +2,14 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 
+use super::api_key::ApiKey;
 use super::context::{ContextExt, uuid};
 use super::error::ApiResult;
 use super::export::ExportJob;
 use super::patient::Patient;
 use super::session::Session;
 use super::user::User;
+use crate::actor::scope::Scope;
 
 /// Something with an id.
 #[derive(Interface)]
@@ -21,6 +23,8 @@ pub(super) enum Node {
     User(User),
     /// A document that was asked for.
     ExportJob(ExportJob),
+    /// A key for an integration.
+    ApiKey(ApiKey),
 }
 
 #[derive(Default)]
@@ -28,19 +32,31 @@ pub(super) struct NodeQuery;
 
 #[Object]
 impl NodeQuery {
-    /// Anything you may see, by its id; null when there is no such thing, or it is not yours.
+    /// Anything you may see, by its id; null when there is no such thing, or it is not yours. API keys find what their scopes
+    /// let them read.
     async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> ApiResult<Option<Node>> {
-        ctx.actor().user_id()?;
+        let (app, actor) = (ctx.app(), ctx.actor());
+        actor.account_id()?;
         let Some(id) = uuid(&id) else { return Ok(None) };
-        if let Some(patient) = ctx.app().patients.get(ctx.actor(), id).await? {
+        let may = |scope| actor.logged_in_or(scope).is_ok();
+        if may(Scope::PatientsRead)
+            && let Some(patient) = app.patients.get(actor, id).await?
+        {
             return Ok(Some(Patient(patient).into()));
         }
-        if let Some(session) = ctx.app().sessions.get(ctx.actor(), id).await? {
+        if may(Scope::SessionsRead)
+            && let Some(session) = app.sessions.get(actor, id).await?
+        {
             return Ok(Some(Session(session).into()));
         }
-        if let Some(job) = ctx.app().exports.get(ctx.actor(), id).await? {
+        if may(Scope::ExportsRead)
+            && let Some(job) = app.exports.get(actor, id).await?
+        {
             return Ok(Some(ExportJob(job).into()));
         }
-        Ok(ctx.app().auth.user(ctx.actor(), id).await?.map(|user| User::from(user).into()))
+        if let Some(key) = app.auth.api_key(actor, id).await? {
+            return Ok(Some(ApiKey(key).into()));
+        }
+        Ok(app.auth.user(actor, id).await?.map(|user| User::from(user).into()))
     }
 }

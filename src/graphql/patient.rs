@@ -9,6 +9,7 @@ use super::error::{ApiError, ApiResult, UserErrorView, payload};
 use super::invitation::Invitation;
 use super::session::{Session, sessions_connection};
 use super::user::User;
+use crate::actor::scope::Scope;
 use crate::entity::patient::Model;
 use crate::error::{Error, UserError};
 use crate::page::PageArgs;
@@ -96,7 +97,7 @@ impl PatientQuery {
         search: Option<String>,
     ) -> ApiResult<ConnectionOf<Patient>> {
         let (app, actor) = (ctx.app(), ctx.actor());
-        actor.user_id()?;
+        actor.logged_in_or(Scope::PatientsRead)?;
         let page = PageArgs::new(first, after.as_deref())?;
         let rows = app.patients.list(actor, search.as_deref(), page).await?;
         let total = if wants_total(ctx) { app.patients.count(actor, search.as_deref()).await? } else { 0 };
@@ -110,7 +111,7 @@ impl PatientQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "The patient's id.")] id: ID,
     ) -> ApiResult<Option<Patient>> {
-        ctx.actor().user_id()?;
+        ctx.actor().logged_in_or(Scope::PatientsRead)?;
         let Some(id) = uuid(&id) else { return Ok(None) };
         Ok(ctx.app().patients.get(ctx.actor(), id).await?.map(Patient))
     }

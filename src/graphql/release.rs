@@ -7,6 +7,7 @@ use super::context::{ContextExt, uuid};
 use super::error::ApiResult;
 use super::session::{SessionPayload, no_such_session};
 use crate::actor::Actor;
+use crate::actor::scope::Scope;
 use crate::entity::{session, summary_release};
 use crate::sessions::release::Wanted;
 
@@ -23,7 +24,7 @@ pub(super) struct SummaryRelease {
 impl SummaryRelease {
     pub(super) fn new(release: &summary_release::Model, session: &session::Model, actor: &Actor) -> Self {
         let is_current = session.extraction_run_id == Some(release.extraction_run_id);
-        let is_current = actor.reads_clinical_content().then_some(is_current);
+        let is_current = actor.reads_clinical_content(Scope::NotesRead).then_some(is_current);
         Self { released_at: release.released_at, is_current }
     }
 }

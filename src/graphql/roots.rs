@@ -24,6 +24,11 @@ pub(super) struct Root {
 }
 
 impl Root {
+    /// The field.
+    pub(super) fn field(&self) -> &str {
+        &self.field
+    }
+
     /// The field, refused.
     pub(super) fn refusal(&self) -> Refusal {
         Refusal {

@@ -15,6 +15,7 @@ use super::release::SummaryRelease;
 use super::transcript::{self, TranscriptSegment, Transcription};
 use super::upload::Upload;
 use super::user::User;
+use crate::actor::scope::Scope;
 use crate::entity::session::{Attendance, Model, Status};
 use crate::error::{Error, UserError};
 use crate::events::Event;
@@ -91,30 +92,30 @@ impl Session {
 
     /// Why processing failed, and what to do about it. For the therapist; null for others.
     async fn error_message(&self, ctx: &Context<'_>) -> Option<&str> {
-        self.0.error_message.as_deref().filter(|_| ctx.actor().reads_clinical_content())
+        self.0.error_message.as_deref().filter(|_| ctx.actor().reads_clinical_content(Scope::SessionsRead))
     }
 
     /// What the uploader called the recording. For the therapist; null for others.
     async fn audio_filename(&self, ctx: &Context<'_>) -> Option<&str> {
-        self.0.audio_filename.as_deref().filter(|_| ctx.actor().reads_clinical_content())
+        self.0.audio_filename.as_deref().filter(|_| ctx.actor().reads_clinical_content(Scope::PatientsRead))
     }
 
     /// When the recording was removed, because it was kept for its time; null while it is there, and where there was none. What
     /// was made of it stays. For the therapist; null for others.
     async fn audio_removed_at(&self, ctx: &Context<'_>) -> Option<DateTime<Utc>> {
-        self.0.audio_removed_at.filter(|_| ctx.actor().reads_clinical_content())
+        self.0.audio_removed_at.filter(|_| ctx.actor().reads_clinical_content(Scope::SessionsRead))
     }
 
     /// Whether the recording was damaged or cut off, and this is what could be read of it (`allowPartial`). For the
     /// therapist; null for others.
     async fn recording_is_partial(&self, ctx: &Context<'_>) -> Option<bool> {
-        ctx.actor().reads_clinical_content().then_some(self.0.recording_is_partial)
+        ctx.actor().reads_clinical_content(Scope::SessionsRead).then_some(self.0.recording_is_partial)
     }
 
     /// The transcript as text, a line an utterance; null until the first piece is recognised. For the therapist; null
     /// for others. Reading it is audited.
     async fn transcript_text(&self, ctx: &Context<'_>) -> ApiResult<Option<String>> {
-        if !ctx.actor().reads_clinical_content() {
+        if !ctx.actor().reads_clinical_content(Scope::TranscriptsRead) {
             return Ok(None);
         }
         let rows = ctx.app().sessions.transcript(&self.0).await?;
@@ -134,7 +135,7 @@ impl Session {
         #[graphql(desc = "How many, 1 to 100; 25 if missing.")] first: Option<i32>,
         #[graphql(desc = "Cursor of the last one of the page before.")] after: Option<String>,
     ) -> ApiResult<Option<ConnectionOf<TranscriptSegment>>> {
-        if !ctx.actor().reads_clinical_content() {
+        if !ctx.actor().reads_clinical_content(Scope::TranscriptsRead) {
             return Ok(None);
         }
         let page = transcript::connection(ctx, &self.0, first, after).await?;
@@ -146,7 +147,7 @@ impl Session {
 
     /// How the transcript came about; null until the first piece is recognised. For the therapist; null for others.
     async fn transcription(&self, ctx: &Context<'_>) -> ApiResult<Option<Transcription>> {
-        if !ctx.actor().reads_clinical_content() {
+        if !ctx.actor().reads_clinical_content(Scope::SessionsRead) {
             return Ok(None);
         }
         let pieces = ctx.app().sessions.pieces(&self.0).await?;
@@ -175,7 +176,7 @@ impl Session {
     /// What the lexical risk screen of the transcript found, also when no notes could be written; null until the
     /// transcript is complete. For the therapist; null for others. Reading it is audited.
     async fn risk_screen(&self, ctx: &Context<'_>) -> ApiResult<Option<RiskScreen>> {
-        if !ctx.actor().reads_clinical_content() {
+        if !ctx.actor().reads_clinical_content(Scope::NotesRead) {
             return Ok(None);
         }
         let Some(screen) = self.0.risk_screen.clone() else { return Ok(None) };
@@ -186,7 +187,7 @@ impl Session {
     /// What recognition and extraction have consumed so far, every stored result counted, at the prices of its day. For the
     /// therapist; null for others.
     async fn cost(&self, ctx: &Context<'_>) -> ApiResult<Option<Cost>> {
-        if !ctx.actor().reads_clinical_content() {
+        if !ctx.actor().knows_costs() {
             return Ok(None);
         }
         Ok(Some(ctx.app().costs.of_session(&self.0).await?.into()))
@@ -254,7 +255,7 @@ impl SessionQuery {
         #[graphql(desc = "Cursor of the last one of the page before.")] after: Option<String>,
         #[graphql(desc = "Which ones; all if missing.")] filter: Option<SessionFilterInput>,
     ) -> ApiResult<ConnectionOf<Session>> {
-        ctx.actor().user_id()?;
+        ctx.actor().logged_in_or(Scope::SessionsRead)?;
         sessions_connection(ctx, &filter.unwrap_or_default().into(), first, after).await
     }
 
@@ -265,7 +266,7 @@ impl SessionQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "The session's id.")] id: ID,
     ) -> ApiResult<Option<Session>> {
-        ctx.actor().user_id()?;
+        ctx.actor().logged_in_or(Scope::SessionsRead)?;
         let Some(id) = uuid(&id) else { return Ok(None) };
         Ok(ctx.app().sessions.get(ctx.actor(), id).await?.map(Session))
     }
@@ -325,7 +326,7 @@ impl SessionMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The recording.")] input: UploadSessionInput,
     ) -> ApiResult<SessionPayload> {
-        ctx.actor().therapist_id()?;
+        ctx.actor().therapist_or(Scope::SessionsWrite)?;
         let Some(patient_id) = uuid(&input.patient_id) else {
             return SessionPayload::new(Err(UserError::not_found("patient").on("patientId").into()));
         };
@@ -406,7 +407,7 @@ pub(super) fn wish<'a>(
     session_id: &ID,
     idempotency_key: Option<&'a str>,
 ) -> ApiResult<Option<Wish<'a>>> {
-    ctx.actor().therapist_id()?;
+    ctx.actor().therapist_or(Scope::SessionsWrite)?;
     let wish = |session_id| Wish { actor: ctx.actor(), origin: ctx.origin(), session_id, idempotency_key };
     Ok(uuid(session_id).map(wish))
 }

@@ -12,6 +12,7 @@ use super::context::{Asker, asker, uuid};
 use super::error::{ApiError, ApiResult};
 use super::session::Session;
 use super::transcript::TranscriptSegment;
+use crate::actor::scope::Scope;
 use crate::audit;
 use crate::entity::session::{Model, Status};
 use crate::error::Error;
@@ -33,7 +34,7 @@ impl SessionSubscription {
         #[graphql(desc = "Which session.")] id: ID,
     ) -> Result<impl Stream<Item = ApiResult<Session>>, ApiError> {
         let asker = asker(ctx).clone();
-        asker.actor().user_id()?;
+        asker.actor().logged_in_or(Scope::SessionsRead)?;
         let id = uuid(&id).ok_or(Error::NotFound("session"))?;
         let mut news = asker.app().feed.join(id);
         let current = session(&asker, id).await?;
@@ -58,7 +59,7 @@ impl SessionSubscription {
         #[graphql(desc = "Which patient.")] patient_id: ID,
     ) -> Result<impl Stream<Item = ApiResult<Session>>, ApiError> {
         let asker = asker(ctx).clone();
-        asker.actor().user_id()?;
+        asker.actor().logged_in_or(Scope::SessionsRead)?;
         let id = uuid(&patient_id).ok_or(Error::NotFound("patient"))?;
         let mut news = asker.app().feed.join(id);
         asker.app().patients.get(asker.actor(), id).await?.ok_or(Error::NotFound("patient"))?;
@@ -85,7 +86,7 @@ impl SessionSubscription {
         #[graphql(desc = "Which session.")] session_id: ID,
     ) -> Result<impl Stream<Item = ApiResult<TranscriptSegment>>, ApiError> {
         let asker = asker(ctx).clone();
-        asker.actor().therapist_id()?;
+        asker.actor().therapist_or(Scope::TranscriptsRead)?;
         let id = uuid(&session_id).ok_or(Error::NotFound("session"))?;
         let mut news = asker.app().feed.join(id);
         let mut current = session(&asker, id).await?;

@@ -11,8 +11,10 @@ use async_graphql::extensions::{
     NextSubscribe, ResolveInfo,
 };
 use async_graphql::parser::types::OperationType;
+use async_graphql::registry::Registry;
 use async_graphql::{
-    Data, PathSegment, Pos, Request, Response, ServerError, ServerResult, Value, async_trait,
+    Data, PathSegment, Pos, QueryPathNode, QueryPathSegment, Request, Response, ServerError, ServerResult,
+    Value, async_trait,
 };
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -21,9 +23,11 @@ use uuid::Uuid;
 use super::context::Asker;
 use super::error::ApiError;
 use super::roots::{Root, roots};
+use super::scopes;
 use crate::actor::Actor;
 use crate::audit::{self, Refusal};
 use crate::entity::session;
+use crate::error::Error;
 
 /// Codes that mean a refusal.
 const REFUSED: [&str; 3] = ["FORBIDDEN", "NOT_FOUND", "UNAUTHENTICATED"];
@@ -97,6 +101,8 @@ struct Recorder {
     asked: Arc<OnceLock<Asked>>,
     /// Keys of the mutations that found their thing missing.
     missing: Arc<Mutex<HashSet<String>>>,
+    /// What the asker, an API key, was not shown; null stands in its place.
+    withheld: Arc<Mutex<Vec<ServerError>>>,
 }
 
 /// What is asked, and by whom.
@@ -109,6 +115,42 @@ struct Asked {
 impl Recorder {
     fn is_subscription(&self) -> bool {
         self.asked.get().is_some_and(|asked| asked.operation == OperationType::Subscription)
+    }
+
+    /// Refuses a request that asks for what is not for the asker, an API key, before anything of it is executed. Of a
+    /// subscription that is written down where its other refusals are.
+    async fn admit(&self, registry: &Registry) -> ServerResult<()> {
+        let Some(Asked { asker, operation, roots }) = self.asked.get() else { return Ok(()) };
+        let mut refused = scopes::refused(asker.actor(), registry, (*operation, roots));
+        if refused.is_empty() {
+            return Ok(());
+        }
+        if *operation != OperationType::Subscription {
+            let refusals: HashSet<Refusal> = refused.iter().map(|(root, _)| root.refusal()).collect();
+            let refusals = refusals.into_iter().collect();
+            let recorded = audit::record_answer(&asker.app().db, asker.witness(), Vec::new(), refusals).await;
+            recorded.map_err(|error| server_error(error, Vec::new()))?;
+        }
+        let (root, error) = refused.swap_remove(0);
+        Err(server_error(error, vec![PathSegment::Field(root.key.clone())]))
+    }
+
+    /// Whether a field is for the asker; where it is not and may be null, the error goes beside the answer.
+    fn withhold(&self, info: &ResolveInfo<'_>) -> Option<ServerResult<Option<Value>>> {
+        let Asked { asker, operation, .. } = self.asked.get()?;
+        // Of a list its field was asked about; of a subscription the request: here it goes by another type's name.
+        let is_item = matches!(info.path_node.segment, QueryPathSegment::Index(_));
+        let is_stream = *operation == OperationType::Subscription && info.path_node.parent.is_none();
+        if is_item || is_stream {
+            return None;
+        }
+        let error = scopes::admit(asker.actor(), info.parent_type, info.name).err()?;
+        let error = server_error(error, path(info.path_node));
+        if info.return_type.ends_with('!') {
+            return Some(Err(error));
+        }
+        self.withheld.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+        Some(Ok(None))
     }
 
     /// What the answer refuses. Nobody unknown can fill the trail with one request.
@@ -130,11 +172,9 @@ impl Recorder {
         match audit::record_answer(&asker.app().db, asker.witness(), reads, refusals).await {
             Ok(()) => response,
             Err(error) => {
-                let error =
-                    async_graphql::Error::from(ApiError::from(error)).into_server_error(Pos::default());
                 // With a path it is the fault of a field, ours, and not one of the request.
                 let path = roots.first().map(|root| PathSegment::Field(root.key.clone()));
-                Response::from_errors(vec![error.with_path(path.into_iter().collect())])
+                Response::from_errors(vec![server_error(error, path.into_iter().collect())])
                     .http_headers(response.http_headers)
             }
         }
@@ -151,6 +191,23 @@ impl Asked {
             || matches!(&response.data, Value::Object(data) if data.get(&*root.key) == Some(&Value::Null));
         self.operation == OperationType::Query && root.is_by_id && is_null()
     }
+}
+
+/// An error of a feature at its place in the answer.
+fn server_error(error: impl Into<Error>, path: Vec<PathSegment>) -> ServerError {
+    let mut error = async_graphql::Error::from(ApiError::from(error)).into_server_error(Pos::default());
+    error.locations.clear();
+    error.with_path(path)
+}
+
+fn path(node: &QueryPathNode<'_>) -> Vec<PathSegment> {
+    let segment = |node: &QueryPathNode<'_>| match node.segment {
+        QueryPathSegment::Name(name) => PathSegment::Field(name.to_owned()),
+        QueryPathSegment::Index(index) => PathSegment::Index(index),
+    };
+    let mut path: Vec<_> = std::iter::once(node).chain(node.parents()).map(segment).collect();
+    path.reverse();
+    path
 }
 
 fn is_at(error: &ServerError, key: &str) -> bool {
@@ -174,11 +231,13 @@ impl Extension for Recorder {
     ) -> ServerResult<Request> {
         let asker = request.data.get(&TypeId::of::<Arc<Asker>>()).and_then(|data| data.downcast_ref());
         let asker: Option<Arc<Asker>> = asker.cloned();
-        if let Some(asker) = asker
-            && let Some((operation, roots)) = roots(&mut request, &ctx.schema_env.registry)
-        {
+        let registry = &ctx.schema_env.registry;
+        if let Some(asker) = asker {
+            let asked = roots(&mut request, registry);
+            let (operation, roots) = asked.unwrap_or((OperationType::Query, Vec::new()));
             // A request is prepared once.
             let _ = self.asked.set(Asked { asker, operation, roots });
+            self.admit(registry).await?;
         }
         next.run(ctx, request).await
     }
@@ -189,6 +248,9 @@ impl Extension for Recorder {
         info: ResolveInfo<'_>,
         next: NextResolve<'_>,
     ) -> ServerResult<Option<Value>> {
+        if let Some(withheld) = self.withhold(&info) {
+            return withheld;
+        }
         if info.path_node.parent.is_some() {
             return next.run(ctx, info).await;
         }
@@ -210,7 +272,9 @@ impl Extension for Recorder {
     ) -> Response {
         let (reads, mut data) = (Arc::new(Reads::default()), Data::default());
         data.insert(reads.clone());
-        let response = next.run_with_data(ctx, operation_name, data).await;
+        let mut response = next.run_with_data(ctx, operation_name, data).await;
+        let withheld = std::mem::take(&mut *self.withheld.lock().unwrap_or_else(PoisonError::into_inner));
+        response.errors.extend(withheld);
         // A subscription may also be refused before its first event: see `subscribe`.
         let refusals = if self.is_subscription() { Vec::new() } else { self.refusals(&response) };
         self.seal(response, reads.take(), refusals).await

@@ -139,8 +139,10 @@ pub(super) struct ViewerQuery;
 
 #[Object]
 impl ViewerQuery {
-    /// Yourself. For everybody who is logged in.
+    /// Yourself; for an API key its owner. For everybody who is logged in, and every key.
     async fn viewer(&self, ctx: &Context<'_>) -> ApiResult<User> {
-        Ok(User::viewer(ctx.app().auth.viewer(ctx.actor()).await?))
+        let (row, actor) = (ctx.app().auth.account(ctx.actor()).await?, ctx.actor());
+        // What an owner sees of the own account is not for the keys.
+        Ok(if matches!(actor, Actor::ApiKey { .. }) { User::from(row) } else { User::viewer(row) })
     }
 }

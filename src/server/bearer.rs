@@ -13,11 +13,16 @@ use crate::actor::{Actor, Origin};
 use crate::app::App;
 use crate::audit::{self, Witness};
 use crate::auth::Bearer;
+use crate::auth::api_key::Blame;
 use crate::auth::presence::Attendance;
 use crate::error::Error;
 use crate::graphql::context::Asker;
 
-/// Knows who holds which access token.
+/// What the trail says of a token, and of a ticket, that is none of ours.
+const BAD_TOKEN: (Actor, &str) = (Actor::Anonymous, "token.refused");
+const BAD_TICKET: (Actor, &str) = (Actor::Anonymous, "ticket.refused");
+
+/// Knows who holds which access token or API key.
 pub(super) struct Bearers {
     app: Arc<App>,
     /// Of root fields.
@@ -50,6 +55,7 @@ impl Bearers {
     fn purse(&self, actor: Actor, meta: &RequestMeta) -> Purse {
         let spender = match actor {
             Actor::User { id, .. } => Spender::User(id),
+            Actor::ApiKey { id, .. } => Spender::ApiKey(id),
             _ => Spender::at(meta.ip),
         };
         let (app, budgets, action) = (self.app.clone(), self.budgets.clone(), "rate_limit.requests");
@@ -69,11 +75,9 @@ impl Bearers {
         let Some(value) = authorization else {
             return Ok(Visitor { actor: Actor::Anonymous, origin, expires_at: None, attendance: None });
         };
-        let Some(token) = token(value) else { return Err(self.refuse("token.refused", false, meta).await) };
-        match self.app.auth.bearer(token).await {
-            Err(Error::Unauthenticated) => {
-                Err(self.refuse("token.refused", self.app.auth.has_run_out(token), meta).await)
-            }
+        let Some(token) = token(value) else { return Err(self.refuse(Some(BAD_TOKEN), meta).await) };
+        match self.app.auth.bearer(token, meta.ip).await {
+            Err(Error::Unauthenticated) => Err(self.refuse_token(token, meta).await),
             bearer => admitted(bearer, origin),
         }
     }
@@ -91,7 +95,8 @@ impl Bearers {
         let auth = &self.app.auth;
         match auth.ticket_holder(path, ticket).await {
             Err(Error::Unauthenticated) => {
-                Err(self.refuse("ticket.refused", auth.has_ticket_run_out(path, ticket), meta).await)
+                let news = (!auth.has_ticket_run_out(path, ticket)).then_some(BAD_TICKET);
+                Err(self.refuse(news, meta).await)
             }
             bearer => admitted(bearer, origin(meta)),
         }
@@ -127,12 +132,26 @@ impl Bearers {
         purse.spend(NonZeroU32::MIN).await.map(drop)
     }
 
-    /// A token or a ticket that is not good costs as much as an operation would, so that guessing is slow; and is reported,
-    /// unless all that is wrong with it is its age.
-    async fn refuse(&self, action: &'static str, is_old: bool, meta: &RequestMeta) -> AuthRefusal {
+    /// Refuses a token that is not good. One that has merely run out is no news; whose API key it is, its owner reads in the
+    /// trail.
+    async fn refuse_token(&self, token: &str, meta: &RequestMeta) -> AuthRefusal {
+        match self.app.auth.blame(token).await {
+            Ok(Blame::Unknown) => self.refuse(Some(BAD_TOKEN), meta).await,
+            Ok(Blame::RunOut) => self.refuse(None, meta).await,
+            Ok(Blame::ApiKey(key)) => self.refuse(Some((key, "api_key.refused")), meta).await,
+            Err(error) => {
+                tracing::error!(?error, "a token could not be checked");
+                AuthRefusal::Unavailable
+            }
+        }
+    }
+
+    /// A token or a ticket that is not good costs as much as an operation would, so that guessing is slow; and is reported, if
+    /// it is news.
+    async fn refuse(&self, news: Option<(Actor, &'static str)>, meta: &RequestMeta) -> AuthRefusal {
         let purse = self.purse(Actor::Anonymous, meta);
-        if !is_old {
-            purse.report(action).await;
+        if let Some((actor, action)) = news {
+            Purse { actor, ..self.purse(Actor::Anonymous, meta) }.report(action).await;
         }
         match purse.spend(NonZeroU32::MIN).await {
             Ok(_) => AuthRefusal::Unauthenticated,
@@ -188,7 +207,11 @@ impl Purse {
         }
         let witness = Witness { actor: &self.actor, origin: &self.origin, at: self.app.clock.now() };
         let subject_type = action.split('.').next().unwrap_or(action);
-        let event = audit::Event { action, subject_type, refused: true, ..Default::default() };
+        let subject_id = match &self.actor {
+            Actor::ApiKey { id, .. } if subject_type == "api_key" => Some(*id),
+            _ => None,
+        };
+        let event = audit::Event { action, subject_type, subject_id, refused: true, ..Default::default() };
         if let Err(error) = audit::record(&self.app.db, witness, event).await {
             tracing::error!(?error, action, "a refusal was not written into the audit trail");
         }

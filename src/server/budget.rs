@@ -33,6 +33,8 @@ pub(super) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("rateli
 pub enum Spender {
     /// Somebody logged in, from wherever.
     User(Uuid),
+    /// An API key, from wherever: apart from its owner, whom an integration gone wild must not lock out.
+    ApiKey(Uuid),
     /// Everybody else of one address (IPv6: /64).
     Network(IpNet),
 }

@@ -28,7 +28,7 @@ struct Rule {
     kept: fn(&PurgeConfig) -> Duration,
 }
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     Rule {
         table: "outbox_events",
         key: "seq",
@@ -92,6 +92,13 @@ const RULES: [Rule; 12] = [
         key: "id",
         over: "expires_at < clock() - kept() AND accepted_at IS NULL",
         kept: |config| config.invitations,
+    },
+    // Events of the trail go on naming them, by their ids.
+    Rule {
+        table: "api_keys",
+        key: "id",
+        over: "least(revoked_at, expires_at) < clock() - kept()",
+        kept: |config| config.api_keys,
     },
     Rule {
         table: "apalis.jobs",

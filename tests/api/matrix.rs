@@ -5,6 +5,7 @@
 //! is not for its reader, whatever it is an answer to.
 
 mod introspection;
+mod keys;
 mod rules;
 
 use std::collections::BTreeSet;

@@ -67,6 +67,16 @@ fn kept() -> Vec<Kept> {
             two_days,
         ),
         row(
+            "API keys that have ended",
+            "INSERT INTO api_keys (id, owner_id, name, prefix, secret_hash, scopes, allowed_ips, expires_at, revoked_at,
+                    created_at, updated_at)
+                SELECT $id, id, 'x', 'x', repeat($n::text, 64), '{audit:read}', '{}',
+                    CASE $n % 2 WHEN 0 THEN $at ELSE $at + interval '90 days' END, CASE $n % 2 WHEN 1 THEN $at END,
+                    $at - interval '1 day', $at FROM users",
+            "SELECT count(*) FROM api_keys",
+            two_days,
+        ),
+        row(
             "idempotency keys",
             "INSERT INTO idempotency_keys (user_id, key, operation, claim, created_at, updated_at)
                 SELECT id, 'key $n', 'x', id, $at, $at FROM users",
@@ -102,12 +112,13 @@ fn kept() -> Vec<Kept> {
     ]
 }
 
-const SET: [(&str, &str); 6] = [
+const SET: [(&str, &str); 7] = [
     ("EVENT_RETENTION_DAYS", "2"),
     ("AGGREGATION_RUN_RETENTION_DAYS", "4"),
     ("EXPORT_JOB_RETENTION_DAYS", "4"),
     ("ENDED_LOG_IN_RETENTION_DAYS", "2"),
     ("INVITATION_RETENTION_DAYS", "2"),
+    ("ENDED_API_KEY_RETENTION_DAYS", "2"),
     ("FINISHED_JOB_RETENTION_DAYS", "2"),
 ];
 

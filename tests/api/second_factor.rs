@@ -29,9 +29,9 @@ const REGENERATE: &str = "mutation ($input: BothFactorsInput!) { regenerateRecov
 const STATE: &str = "{ viewer { secondFactor { enabledAt recoveryCodesLeft } } }";
 
 /// Somebody with a second factor, and what only they know.
-struct Holder<'a> {
+pub(crate) struct Holder<'a> {
     app: &'a TestApp,
-    client: Client,
+    pub(crate) client: Client,
     email: String,
     secret: String,
     recovery: Vec<String>,
@@ -39,7 +39,7 @@ struct Holder<'a> {
 
 impl<'a> Holder<'a> {
     /// A new therapist with a second factor, whose next code is fresh.
-    async fn new(app: &'a TestApp, name: &str) -> Self {
+    pub(crate) async fn new(app: &'a TestApp, name: &str) -> Self {
         let client = app.therapist(name).await;
         let secret = enrol(&client).await;
         let answer = confirm(&client, &digits(app, &secret)).await;
@@ -50,7 +50,7 @@ impl<'a> Holder<'a> {
     }
 
     /// The code the app shows now.
-    fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         digits(self.app, &self.secret)
     }
 
@@ -430,13 +430,7 @@ async fn strangers_have_no_second_factor_to_change_or_to_see() {
 #[tokio::test]
 async fn neither_database_nor_log_holds_a_secret_in_clear() {
     let log = Log::default();
-    // With a single subscriber, what a thread without one logs first is silent for all: another test's server. So two.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    let logging = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer({
-        let log = log.clone();
-        move || log.clone()
-    });
-    let _guard = tracing::subscriber::set_default(logging.finish());
+    let _guard = log.listen();
     let app = TestApp::new().await;
     let jane = Holder::new(&app, "jane").await;
     let (challenge, typed) = (jane.challenge().await, jane.code());
@@ -485,12 +479,29 @@ async fn every_step_stands_in_the_trail() {
     assert_eq!(events, expected);
 }
 
+/// Keeps a log heard.
+pub(crate) struct Listening {
+    _guard: tracing::subscriber::DefaultGuard,
+    _second: tracing::Dispatch,
+}
+
 /// What was logged.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn text(&self) -> String {
+    /// Hears what this thread logs, for as long as the guard is kept.
+    pub(crate) fn listen(&self) -> Listening {
+        // With a single subscriber, what a thread without one logs first is silent for all: another test's server. So two.
+        let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+        let logging = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer({
+            let log = self.clone();
+            move || log.clone()
+        });
+        Listening { _guard: tracing::subscriber::set_default(logging.finish()), _second: second }
+    }
+
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 }
@@ -558,7 +569,7 @@ async fn run(app: &TestApp, statement: &str) {
 }
 
 /// Every row of every table, as text.
-async fn dump(app: &TestApp) -> String {
+pub(crate) async fn dump(app: &TestApp) -> String {
     let query = "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
         WHERE table_schema IN ('public', 'apalis') AND table_type = 'BASE TABLE'";
     let tables: Vec<String> = sqlx::query_scalar(query).fetch_all(app.app.pool()).await.unwrap();

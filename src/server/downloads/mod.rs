@@ -23,6 +23,7 @@ use super::bearer::{Bearers, Visitor};
 use super::http::{MediaType, refuse};
 use super::reply::{Refusal, code};
 use super::seam::RequestMeta;
+use crate::actor::scope::Scope;
 use crate::app::App;
 use crate::audit::{self, Witness};
 use crate::error::Error;
@@ -135,7 +136,7 @@ impl Call {
         };
         let visitor = visitor.map_err(|refused| self.explained(refused.into()))?;
         bearers.count_download(&visitor, &self.meta).await?;
-        if let Err(error) = visitor.actor.therapist_id() {
+        if let Err(error) = visitor.actor.therapist_or(Scope::ExportsRead) {
             self.record_refusal(&visitor, id).await?;
             return Err(refusal(error));
         }
@@ -171,7 +172,7 @@ fn refusal(error: Error) -> Refusal {
     let message = error.to_string();
     match error {
         Error::Unauthenticated => Refusal::unauthenticated(),
-        Error::Forbidden => {
+        Error::Forbidden | Error::NotForKeys | Error::LacksScope(_) => {
             Refusal { code: reply::FORBIDDEN, ..Refusal::http(StatusCode::FORBIDDEN, message) }
         }
         Error::NotFound(_) => missing(),

@@ -123,7 +123,7 @@ impl From<Error> for Refusal {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Error::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Forbidden => StatusCode::FORBIDDEN,
+            Error::Forbidden | Error::NotForKeys | Error::LacksScope(_) => StatusCode::FORBIDDEN,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::User(user) if user.code == Code::FileTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Error::BadRequest(_) | Error::User(_) => StatusCode::BAD_REQUEST,

@@ -29,6 +29,7 @@ use self::checksum::Checksum;
 use self::intake::{Ended, Intake};
 use super::bearer::{Bearers, Visitor};
 use super::seam::RequestMeta;
+use crate::actor::scope::Scope;
 use crate::app::App;
 use crate::audit::{self, Witness};
 use crate::entity::unfinished_upload::Model;
@@ -133,7 +134,7 @@ impl Call {
         };
         let visitor = self.door.bearers.visitor(authorization, &self.meta).await?;
         self.door.bearers.count_upload(&visitor, &self.meta).await?;
-        if let Err(error) = visitor.actor.therapist_id() {
+        if let Err(error) = visitor.actor.therapist_or(Scope::SessionsWrite) {
             self.record_refusal(&visitor, None).await?;
             return Err(error.into());
         }

@@ -40,7 +40,7 @@ const fn no_user(code: &'static str) -> [&'static str; 6] {
 }
 /// Of a thing that its patient, its therapist and admins know of.
 const KNOWN_TO: [&str; 6] = [UNAUTHENTICATED, DATA, NOTHING, DATA, NOTHING, DATA];
-/// Of a document, which only the therapist knows of who asked for it.
+/// Of a document or an API key, which only the therapist knows of who asked for it.
 const OWN_EXPORT_OR_NOTHING: [&str; 6] = [UNAUTHENTICATED, NOTHING, NOTHING, DATA, NOTHING, NOTHING];
 const WATCHED_BY: [&str; 6] = [UNAUTHENTICATED, DATA, NOT_FOUND, DATA, NOT_FOUND, DATA];
 const THERAPISTS: [&str; 6] = [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, DATA, FORBIDDEN];
@@ -88,6 +88,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
         [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN],
     ),
     op("Query.exportJob", "id: $export", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN]),
+    op("Query.node", "id: $key", OWN_EXPORT_OR_NOTHING),
+    op("Query.apiKeys", "", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN]),
+    op("Query.apiKey", "id: $key", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN]),
+    op(
+        "Mutation.createApiKey",
+        "input: { name: \"New\", scopes: [AUDIT_READ], expiresAt: \"2026-06-01T00:00:00Z\",
+        password: \"correct horse battery\" }",
+        THERAPISTS,
+    ),
+    alone("Mutation.revokeApiKey", "id: $key", OWN_THERAPIST),
     op("Query.users", "search: \"jane\"", ADMINS),
     op(
         "Query.users",
@@ -435,6 +445,15 @@ pub(super) const TYPES: &[Type] = &[
         ],
     },
     Type {
+        name: "ApiKey",
+        door: "apiKey(id: $key) { % }",
+        shown: &[
+            (THERAPIST, "id name prefix scopes allowedIps createdAt expiresAt lastUsedAt"),
+            // It is still good.
+            (NOBODY, "revokedAt"),
+        ],
+    },
+    Type {
         name: "ProviderCircuit",
         door: "providerCircuits { % }",
         // None of them rests.
@@ -484,8 +503,8 @@ pub(super) const TYPES: &[Type] = &[
             (TREATMENT_AND_ADMIN, "id at action outcome actorName actorRole subjectType subjectId patientId"),
             (TREATMENT_AND_ADMIN, "changedFields"),
             ("therapist admin", "actor requestId authSessionId ip"),
-            // The tests' clients do not say what they are.
-            (NOBODY, "userAgent"),
+            // The tests' clients do not say what they are; and the therapist did it, not a key.
+            (NOBODY, "userAgent apiKeyId"),
         ],
     },
     Type {

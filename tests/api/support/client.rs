@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
+use super::PASSWORD;
+
 /// Somebody at the API.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -88,6 +90,30 @@ impl Client {
     pub(crate) async fn invitation_code(&self, patient_id: &str) -> String {
         let payload = self.invite(json!({ "patientId": patient_id })).await;
         payload["invitation"]["code"].as_str().unwrap_or_else(|| panic!("{payload}")).to_owned()
+    }
+
+    /// Makes an API key; the payload.
+    pub(crate) async fn create_api_key(&self, input: Value) -> Value {
+        let query = "mutation ($input: CreateApiKeyInput!) { createApiKey(input: $input) {
+            apiKey { id name prefix scopes allowedIps createdAt expiresAt lastUsedAt revokedAt }
+            secret userErrors { code message field } } }";
+        self.call(query, json!({ "input": input })).await["createApiKey"].clone()
+    }
+
+    /// Makes an API key with these scopes, good for months; its id, and somebody who holds it.
+    pub(crate) async fn api_key(&self, scopes: &[&str]) -> (String, Self) {
+        let input = json!({ "name": format!("{} scopes", scopes.len()), "scopes": scopes, "expiresAt": "2026-09-01T00:00:00Z",
+            "password": PASSWORD });
+        let payload = self.create_api_key(input).await;
+        let secret = payload["secret"].as_str().unwrap_or_else(|| panic!("{payload}"));
+        (payload["apiKey"]["id"].as_str().unwrap().to_owned(), self.with_token(secret))
+    }
+
+    /// Revokes an API key; the payload.
+    pub(crate) async fn revoke_api_key(&self, id: &str) -> Value {
+        let query = "mutation ($id: ID!) { revokeApiKey(id: $id) {
+            apiKey { id revokedAt } userErrors { code message field } } }";
+        self.call(query, json!({ "id": id })).await["revokeApiKey"].clone()
     }
 
     /// Uploads a recording; the payload.

@@ -43,7 +43,7 @@ pub(crate) struct Practice {
     pub(crate) app: TestApp,
     actors: BTreeMap<&'static str, Client>,
     /// What the tests name: `patient`, `session`, `segment`, `waiting`, `planned`, `export`, `therapist`,
-    /// `cursor`.
+    /// `key`, `cursor`.
     pub(crate) ids: BTreeMap<&'static str, String>,
 }
 
@@ -78,6 +78,7 @@ impl Practice {
             ("planned", schedule(&jane, &patient).await),
             ("export", export(&jane, &session).await),
             ("therapist", user_id(&jane).await),
+            ("key", jane.api_key(&["ANALYTICS_READ"]).await.0),
             ("cursor", format!("c{}", "f".repeat(32))),
             ("segment", first_segment(&app).await),
             ("patient", patient.clone()),
@@ -128,6 +129,7 @@ impl Practice {
                 FROM transcript_segments AS segment JOIN sessions ON sessions.id = session_id"
                 .to_owned(),
             "UPDATE auth_sessions SET user_agent = 'test'".to_owned(),
+            "UPDATE api_keys SET last_used_at = created_at, allowed_ips = '{127.0.0.0/8}'".to_owned(),
             "UPDATE extraction_runs SET warnings = '[\"Too short.\"]'".to_owned(),
             format!("UPDATE patients SET archived_at = created_at WHERE id = '{patient}'"),
             format!(
