@@ -28,7 +28,7 @@ const SESSIONS: &[Scope] = &[SessionsRead, SessionsWrite];
 const EXPORTS: &[Scope] = &[ExportsRead, ExportsWrite];
 
 const OPEN: &[Line] = &[
-    ("Query", "viewer node", &[]),
+    ("Query", "viewer node rateLimit", &[]),
     ("Query", "patient patients", &[PatientsRead]),
     ("Query", "session sessions", &[SessionsRead]),
     (
@@ -50,6 +50,7 @@ const OPEN: &[Line] = &[
     ("Subscription", "transcriptSegmentAdded", &[TranscriptsRead]),
     ("Subscription", "practiceOverviewUpdated aggregationUpdated", &[AnalyticsRead]),
     ("Subscription", "exportJobUpdated", &[ExportsRead]),
+    ("RateLimit", "limit remaining resetAt cost", &[]),
     // Which thing it is was asked for where it was looked up.
     ("Node", "id", &[]),
     ("User", "id fullName role timezone isActive", &[]),

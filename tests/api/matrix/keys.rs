@@ -14,7 +14,7 @@ use crate::support::practice::{EMAIL, NAME, PHONE, Practice};
 
 /// The operations that are open to keys, and with which scope: with any at all, where it is empty. All others are open to none.
 const OPEN: &[(&str, &str)] = &[
-    ("", "Query.viewer Query.node"),
+    ("", "Query.viewer Query.node Query.rateLimit"),
     ("patients:read", "Query.patient Query.patients"),
     (
         "sessions:read",
@@ -37,6 +37,7 @@ const OPEN: &[(&str, &str)] = &[
 
 /// The types that keys see anything of, and the scopes that it takes to get to their fields. Of all others they see nothing.
 const SEEN: &[(&str, &str)] = &[
+    ("RateLimit", ""),
     ("Patient", "patients:read"),
     ("Session", "sessions:read"),
     ("Transcription", "sessions:read"),
