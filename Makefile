@@ -6,7 +6,7 @@ MODEL  := $(MODELS)/ggml-tiny.en.bin
 PAGE   := web/dist/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test security crash-test real-models run setup model web lint docs schema
+.PHONY: help demo test security browser-test crash-test real-models run setup model web lint docs schema
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,9 @@ security: setup ## Runs the tests that measure: what the time of an answer gives
 
 real-models: setup ## Runs recordings through real models behind a real server, where ../shared has them (all=1: every one).
 	scripts/real-models $(if $(all),all)
+
+browser-test: setup $(PAGE) $(MODEL) ## Does the main job in GraphiQL with a real browser; SCREENSHOTS=folder keeps pictures.
+	scripts/browser-test
 
 # By default all seeds from 1 to 200, two at a time; `make crash-test SEED=17 RUNS=1` does one of them again.
 crash-test: setup ## Kills, stops and cuts off processes and database, and looks whether anything is lost.
