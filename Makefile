@@ -9,7 +9,7 @@ PAGE   := web/dist/index.html
 .PHONY: help demo test security browser-test crash-test real-models run setup model web lint docs schema
 
 help: ## Lists the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: setup $(PAGE) ## Takes a sample recording through the whole pipeline, shows a year's figures, and stays up as a server.
 	exec env MODELS_DIR="$${MODELS_DIR:-$(MODELS)}" cargo run -- demo
