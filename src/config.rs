@@ -84,6 +84,8 @@ pub struct HttpConfig {
     pub graphiql: bool,
     /// `INTROSPECTION`: whether the schema may be asked for.
     pub introspection: bool,
+    /// `GRAPHQL_GET`: whether GET runs queries.
+    pub graphql_get: bool,
     /// `SHUTDOWN_TIMEOUT_SECONDS`: how long requests and jobs may go on after a signal.
     pub shutdown_timeout: Duration,
 }
@@ -343,6 +345,7 @@ impl Config {
                 ops_token: vars.secret("OPS_TOKEN"),
                 graphiql: vars.parse("GRAPHIQL", "true", "true or false")?,
                 introspection: vars.parse("INTROSPECTION", "true", "true or false")?,
+                graphql_get: vars.parse("GRAPHQL_GET", "false", "true or false")?,
                 shutdown_timeout: vars.seconds("SHUTDOWN_TIMEOUT_SECONDS", "20")?,
             },
             limits: LimitsConfig {

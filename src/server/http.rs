@@ -1,6 +1,7 @@
 //! GraphQL over HTTP: `POST /graphql`, and the way to the other transports on the same path.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Executor, Response as GraphqlResponse};
@@ -12,6 +13,7 @@ use axum::routing::post;
 use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
 
 use super::budget::{Balance, Overdraft};
 use super::operation::{self, Operation};
@@ -19,7 +21,12 @@ use super::reply::{self, Refusal, code};
 use super::seam::{AuthRefusal, Authenticated, GraphqlState, RequestMeta};
 use super::{multipart, sse, ws};
 
-/// `/graphql`: POST for queries, mutations, uploads and event streams, GET for the WebSocket upgrade.
+mod get;
+
+pub(super) use get::answer as answer_get;
+
+/// `/graphql`: POST for queries, mutations, uploads and event streams, GET for the WebSocket upgrade and, where that is
+/// switched on, for queries.
 ///
 /// Needs a [`RequestMeta`] in every request's extensions.
 pub fn routes<E: Executor>(state: GraphqlState<E>) -> Router {
@@ -45,21 +52,38 @@ async fn answer<E: Executor>(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let Some(media) = MediaType::negotiate(&headers) else {
-        let message = "Accept application/graphql-response+json, application/json or text/event-stream.";
-        return refuse(Refusal::http(StatusCode::NOT_ACCEPTABLE, message), MediaType::Json, &meta.request_id);
+    let call = match Call::new(state, meta, headers) {
+        Ok(call) => call,
+        Err(response) => return response,
     };
-    let call = Call { state, meta, media, headers, balance: OnceLock::new() };
-    let result = match ContentType::of(&call.headers) {
-        Ok(ContentType::Json) => from_json(&call, body).await,
-        Ok(ContentType::Multipart(boundary)) => multipart::answer(&call, boundary, body).await,
-        Err(refusal) => Err(refusal),
+    let result = match call.welcome().await {
+        Ok((asker, ContentType::Json)) => from_json(&call, &asker, body).await,
+        Ok((asker, ContentType::Multipart(boundary))) => {
+            multipart::answer(&call, &asker, boundary, body).await
+        }
+        Err(refusal) => {
+            linger(&call, body);
+            Err(refusal)
+        }
     };
-    let mut response = result.unwrap_or_else(|refusal| refuse(refusal, media, &call.meta.request_id));
-    if let Some(balance) = call.balance.get() {
-        balance.tell(response.headers_mut());
+    call.conclude(result)
+}
+
+/// Takes for a while what a client sends although it is refused.
+fn linger<E>(call: &Call<E>, body: Body) {
+    // Whoever asks before it sends is told no.
+    if !call.headers.contains_key(header::EXPECT) {
+        let state = &call.state;
+        tokio::spawn(drain(body, state.limits.drain_time, state.shutdown.clone()));
     }
-    response
+}
+
+/// Reads what nobody wants, for a while: a connection that is closed with something unread takes its answer with it, and the
+/// client, not knowing why, tries again.
+pub(super) async fn drain(body: Body, patience: Duration, stop: CancellationToken) {
+    let mut chunks = body.into_data_stream();
+    let reading = async { while let Some(Ok(_)) = chunks.next().await {} };
+    stop.run_until_cancelled(tokio::time::timeout(patience, reading)).await;
 }
 
 /// One HTTP request, but for its body.
@@ -73,6 +97,42 @@ pub(super) struct Call<E> {
 }
 
 impl<E> Call<E> {
+    /// Settles the media type of the answer; where there is none, this is the answer.
+    #[expect(clippy::result_large_err, reason = "it is on its way to the client")]
+    fn new(state: GraphqlState<E>, meta: RequestMeta, headers: HeaderMap) -> Result<Self, Response> {
+        let Some(media) = MediaType::negotiate(&headers) else {
+            let message = "Accept application/graphql-response+json, application/json or text/event-stream.";
+            let refusal = Refusal::http(StatusCode::NOT_ACCEPTABLE, message);
+            return Err(refuse(refusal, MediaType::Json, &meta.request_id));
+        };
+        Ok(Self { state, meta, media, headers, balance: OnceLock::new() })
+    }
+
+    /// The answer, with what the asker has left.
+    fn conclude(&self, result: Result<Response, Refusal>) -> Response {
+        let mut response = result.unwrap_or_else(|refusal| match (self.media, refusal.status) {
+            // A document that will not do is told in the stream, as the protocol has it.
+            (MediaType::EventStream, None) => sse::refuse(refusal, &self.meta),
+            _ => refuse(refusal, self.media, &self.meta.request_id),
+        });
+        if let Some(balance) = self.balance.get() {
+            balance.tell(response.headers_mut());
+        }
+        response
+    }
+
+    /// What is decided before the body is read: what it should be, and from whom it comes.
+    async fn welcome(&self) -> Result<(Authenticated, ContentType), Refusal> {
+        let content = ContentType::of(&self.headers)?;
+        let limits = &self.state.limits;
+        let (asker, longest) = match content {
+            ContentType::Json => (self.authenticate().await?, limits.json_bytes as u64),
+            ContentType::Multipart(_) => (multipart::welcome(self).await?, multipart::longest(limits)),
+        };
+        self.check_length(longest)?;
+        Ok((asker, content))
+    }
+
     /// Tells who asks, before the body is read.
     pub(super) async fn authenticate(&self) -> Result<Authenticated, Refusal> {
         let authorization = match self.headers.get(header::AUTHORIZATION) {
@@ -103,7 +163,7 @@ impl<E> Call<E> {
     }
 
     /// Refuses a body that says itself that it is too large.
-    pub(super) fn check_length(&self, limit: u64) -> Result<(), Refusal> {
+    fn check_length(&self, limit: u64) -> Result<(), Refusal> {
         let length =
             self.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         match length {
@@ -117,18 +177,20 @@ fn body_too_large(limit: u64) -> Refusal {
     Refusal::too_large(format!("The body is larger than {limit} bytes."))
 }
 
-async fn from_json<E: Executor>(call: &Call<E>, body: Body) -> Result<Response, Refusal> {
-    let asker = call.authenticate().await?;
+async fn from_json<E: Executor>(
+    call: &Call<E>,
+    asker: &Authenticated,
+    body: Body,
+) -> Result<Response, Refusal> {
     let limits = &call.state.limits;
-    call.check_length(limits.json_bytes as u64)?;
     let timely = tokio::time::timeout(limits.json_time, read_body(body, limits.json_bytes));
     let json =
         timely.await.map_err(|_| Refusal::http(StatusCode::REQUEST_TIMEOUT, "The body took too long."))??;
     let mut operation = Operation::admit(operation::parse(&json, limits)?, &call.state)?;
-    call.charge(&asker, &mut operation).await?;
-    let operation = operation.attached(&asker);
+    call.charge(asker, &mut operation).await?;
+    let operation = operation.attached(asker);
     match (call.media, operation.kind) {
-        (MediaType::EventStream, _) => Ok(sse::stream(&call.state, &call.meta, &asker, operation)),
+        (MediaType::EventStream, _) => Ok(sse::stream(&call.state, &call.meta, asker, operation)),
         (_, OperationType::Subscription) => Err(Refusal::http(
             StatusCode::NOT_ACCEPTABLE,
             "Subscriptions need `Accept: text/event-stream` or a WebSocket.",

@@ -147,6 +147,7 @@ fn router(app: &Arc<App>, metrics: Option<PrometheusHandle>, sockets: TaskTracke
         limits: Arc::new(Limits {
             document: DocumentLimits { cost: app.config.limits.query_cost, ..DocumentLimits::default() },
             upload_bytes: app.config.upload.max_bytes.saturating_mul(ABSURD),
+            queries_by_get: http.graphql_get,
             ..Limits::default()
         }),
         shutdown: app.stop.clone(),

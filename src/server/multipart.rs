@@ -19,11 +19,12 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use multer::{Field, Multipart};
+use tokio_util::sync::CancellationToken;
 
 use super::http::{self, Call, MediaType};
 use super::operation::{self, Operation};
 use super::reply::Refusal;
-use super::seam::{Authenticated, revoked};
+use super::seam::{Authenticated, Limits, revoked};
 use crate::graphql::upload::{self, Upload, UploadError, UploadSender, UploadSlot};
 
 /// A browser sends no header of this name across sites without asking first.
@@ -36,37 +37,61 @@ const MAP_BYTES: usize = 16 << 10;
 /// What a body may hold beside the file.
 const EXTRA_BYTES: u64 = 2 << 20;
 
-/// Answers a multipart request.
-pub(super) async fn answer<E: Executor>(
-    call: &Call<E>,
-    boundary: String,
-    body: Body,
-) -> Result<Response, Refusal> {
+/// Lets somebody in who is known, with a request that no other site can have made.
+pub(super) async fn welcome<E>(call: &Call<E>) -> Result<Authenticated, Refusal> {
     if call.headers.get(PREFLIGHT).is_none_or(HeaderValue::is_empty) {
         return Err(Refusal::malformed(format!("Uploads need the header `{PREFLIGHT}: true`.")));
     }
     let asker = call.authenticate().await?;
-    if !asker.known {
-        return Err(Refusal::unauthenticated());
-    }
+    if asker.known { Ok(asker) } else { Err(Refusal::unauthenticated()) }
+}
+
+/// The longest body there may be.
+pub(super) fn longest(limits: &Limits) -> u64 {
+    limits.upload_bytes.saturating_add(EXTRA_BYTES)
+}
+
+/// Answers a multipart request.
+pub(super) async fn answer<E: Executor>(
+    call: &Call<E>,
+    asker: &Authenticated,
+    boundary: String,
+    body: Body,
+) -> Result<Response, Refusal> {
     let limits = &call.state.limits;
-    call.check_length(limits.upload_bytes + EXTRA_BYTES)?;
     let mut form = Form::new(body, boundary, limits.idle_time);
-    let (mut operation, file_part) = form.operation(call).await?;
-    call.charge(&asker, &mut operation).await?;
-    let file = form.file(&file_part, limits.upload_bytes).await?;
+    let ready = prepare(call, asker, &mut form).await;
+    let (mut operation, file) = match ready {
+        Ok(ready) => ready,
+        Err(refusal) => {
+            form.linger(limits.drain_time, call.state.shutdown.clone());
+            return Err(refusal);
+        }
+    };
 
     let (sender, incoming) =
         upload::channel(file.file_name().map(str::to_owned), file.content_type().map(ToString::to_string));
     operation.request.data.insert(UploadSlot::new(incoming));
-    let operation = operation.attached(&asker);
+    let operation = operation.attached(asker);
     // When the client goes away this future is dropped where it stands, and the sender with it: the mutation
     // goes on in its task, finds the file broken and clears up.
     let execution = operation.execute(&call.state.schema);
     let (response, pumped) =
-        tokio::join!(execution, pump(&mut form, file, sender, (&asker, limits.drain_time)));
+        tokio::join!(execution, pump(&mut form, file, sender, (asker, limits.drain_time)));
     pumped?;
     Ok(http::respond(response?, call.media, &call.meta.request_id))
+}
+
+/// Everything that comes before the file's bytes.
+async fn prepare<E: Executor>(
+    call: &Call<E>,
+    asker: &Authenticated,
+    form: &mut Form,
+) -> Result<(Operation, Field<'static>), Refusal> {
+    let (mut operation, file_part) = form.operation(call).await?;
+    call.charge(asker, &mut operation).await?;
+    let file = form.file(&file_part, call.state.limits.upload_bytes).await?;
+    Ok((operation, file))
 }
 
 /// Passes the file on to its resolver, and the good end only when it is clear that no other part follows.
@@ -188,6 +213,13 @@ impl Form {
             Some(_) => Err(UploadError::MoreThanOne),
             None => Ok(()),
         }
+    }
+
+    /// Reads on for a while after a refusal, as [`http::drain`] does.
+    fn linger(mut self, patience: Duration, stop: CancellationToken) {
+        self.allowance.store(u64::MAX, Ordering::Relaxed);
+        let reading = async move { stop.run_until_cancelled(self.drain()).await };
+        tokio::spawn(tokio::time::timeout(patience, reading));
     }
 
     /// Reads on without keeping anything, within the allowance of the file.

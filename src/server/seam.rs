@@ -62,6 +62,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// Operations at the same time on one socket.
     pub socket_operations: usize,
+    /// Whether GET runs queries.
+    pub queries_by_get: bool,
 }
 
 impl Default for Limits {
@@ -76,6 +78,7 @@ impl Default for Limits {
             init_time: Duration::from_secs(10),
             keep_alive: Duration::from_secs(25),
             socket_operations: 100,
+            queries_by_get: false,
         }
     }
 }

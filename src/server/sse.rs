@@ -29,7 +29,16 @@ pub(super) fn stream<E: Executor>(
     asker: &Authenticated,
     operation: Operation,
 ) -> Response {
-    let events = events(state.clone(), meta.request_id.clone(), asker.clone(), operation);
+    answer_with(events(state.clone(), meta.request_id.clone(), asker.clone(), operation))
+}
+
+/// The stream of a document that was refused before it was executed: that, and the end.
+pub(super) fn refuse(refusal: Refusal, meta: &RequestMeta) -> Response {
+    let events = [next(refusal.into(), &meta.request_id), COMPLETE].map(Ok::<_, Infallible>);
+    answer_with(futures::stream::iter(events))
+}
+
+fn answer_with(events: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     (headers, Body::from_stream(events)).into_response()
 }
@@ -137,12 +146,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_guard_refuses_is_no_stream() {
+    async fn what_the_guard_refuses_is_told_in_the_stream() {
         let server = TestServer::start().await;
         let killer = format!("subscription{}{}", "{a".repeat(2_000), "}".repeat(2_000));
-        let response = open(&server, &killer, "good").await;
-        assert_eq!(response.headers()["content-type"], "application/json; charset=utf-8");
-        assert_eq!(open(&server, "subscription{forever}", "bad").await.status(), 401);
+        for (query, code) in [(killer.as_str(), "LIMIT_EXCEEDED"), ("{", "BAD_REQUEST")] {
+            let response = open(&server, query, "good").await;
+            assert_eq!(response.headers()["content-type"], "text/event-stream");
+            let text = response.text().await.unwrap();
+            assert!(text.starts_with("event: next\n") && text.contains(code), "{text}");
+            assert!(text.ends_with("event: complete\ndata:\n\n"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_request_of_somebody_known_is_no_stream() {
+        let server = TestServer::start().await;
+        let refused = open(&server, "subscription{forever}", "bad").await;
+        assert_eq!(refused.status(), 401);
+        assert_eq!(refused.headers()["content-type"], "application/json; charset=utf-8");
+        let malformed = server.post(&json!([])).header("accept", "text/event-stream").send().await.unwrap();
+        assert_eq!(malformed.status(), 400);
     }
 
     #[tokio::test]

@@ -9,9 +9,10 @@ use std::time::Duration;
 use async_graphql::Executor;
 use async_graphql::parser::types::OperationType;
 use axum::Extension;
-use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use futures::{FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
@@ -37,14 +38,16 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Longer names of operations are no names.
 const MAX_ID: usize = 128;
 
-/// Upgrades `GET /graphql` to a WebSocket; any other GET is refused.
+/// Upgrades `GET /graphql` to a WebSocket; any other GET is a query, or refused.
 pub(super) async fn upgrade<E: Executor>(
     State(state): State<GraphqlState<E>>,
     Extension(meta): Extension<RequestMeta>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    RawQuery(parameters): RawQuery,
+    headers: HeaderMap,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
-        return http::only_post(&meta);
+        return http::answer_get(state, meta, headers, parameters).await;
     };
     if state.shutdown.is_cancelled() {
         return http::refuse(Refusal::unavailable(), http::MediaType::Json, &meta.request_id);
@@ -64,17 +67,32 @@ pub(super) async fn upgrade<E: Executor>(
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ClientMessage {
-    ConnectionInit { payload: Option<serde_json::Map<String, Value>> },
-    Ping { payload: Option<Value> },
-    Pong,
-    Subscribe { id: String, payload: Payload },
-    Complete { id: String },
+    ConnectionInit {
+        payload: Option<serde_json::Map<String, Value>>,
+    },
+    Ping {
+        payload: Option<serde_json::Map<String, Value>>,
+    },
+    Pong {
+        /// Not used, but it must be an object.
+        #[serde(rename = "payload")]
+        _payload: Option<serde_json::Map<String, Value>>,
+    },
+    Subscribe {
+        id: String,
+        payload: Payload,
+    },
+    Complete {
+        id: String,
+    },
 }
 
 /// Why a connection ends.
 enum End {
     /// The client went away.
     Gone,
+    /// The client closes, and waits for our answer to that.
+    Farewell,
     /// We close it, with this code and reason.
     Close(u16, &'static str),
 }
@@ -154,16 +172,26 @@ impl<E: Executor> Connection<E> {
             NO_PROTOCOL
         };
         self.operations.clear();
-        if let End::Close(code, reason) = end {
-            let _ = tokio::time::timeout(GOODBYE, self.close(code, reason)).await;
-        }
+        let goodbye = async {
+            match end {
+                End::Gone => {}
+                End::Farewell => self.drain().await,
+                End::Close(code, reason) => self.close(code, reason).await,
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    }
+
+    /// Reads to the end: what has to be answered on the way, the library answers.
+    async fn drain(&mut self) {
+        while let Some(Ok(_)) = self.socket.recv().await {}
     }
 
     /// Closes properly: a socket dropped with unread bytes would be reset, and the close frame lost.
     async fn close(&mut self, code: u16, reason: &'static str) {
         let frame = CloseFrame { code, reason: reason.into() };
         if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(Ok(_)) = self.socket.recv().await {}
+            self.drain().await;
         }
     }
 
@@ -187,7 +215,8 @@ impl<E: Executor> Connection<E> {
             Some(Ok(Message::Binary(_))) => Err(BAD_MESSAGE),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
             Some(Err(error)) if is_too_big(&error) => Err(TOO_BIG),
-            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+            Some(Ok(Message::Close(_))) => Err(End::Farewell),
+            Some(Err(_)) | None => Err(End::Gone),
         }
     }
 
@@ -201,7 +230,7 @@ impl<E: Executor> Connection<E> {
             ClientMessage::ConnectionInit { payload } => self.initialise(payload.unwrap_or_default()).await,
             ClientMessage::Ping { payload: None } => self.send(json!({"type": "pong"})).await,
             ClientMessage::Ping { payload } => self.send(json!({"type": "pong", "payload": payload})).await,
-            ClientMessage::Pong => Ok(()),
+            ClientMessage::Pong { .. } => Ok(()),
             ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload).await,
             ClientMessage::Complete { id } => {
                 self.operations.remove(&id);

@@ -185,6 +185,15 @@ async fn an_error_without_a_code_leaks_nothing() {
 }
 
 #[tokio::test]
+async fn who_is_refused_before_the_body_may_send_it_and_reads_why() {
+    let server = TestServer::start().await;
+    // More than what lies between a client and a server that reads nothing.
+    let long = json!({"query": "{who}", "extensions": {"a": "a".repeat(8 << 20)}});
+    let (status, body) = read(server.post(&long).bearer_auth("bad").send().await.unwrap()).await;
+    assert_eq!((status, &body["errors"][0]["extensions"]["code"]), (401, &json!("UNAUTHENTICATED")));
+}
+
+#[tokio::test]
 async fn a_subscription_needs_a_stream() {
     let server = TestServer::start().await;
     assert_eq!(ask(&server, NEW, "subscription{count(to: 1)}").await.0, 406);

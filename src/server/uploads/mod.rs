@@ -19,8 +19,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Extension, Router};
-use futures::StreamExt;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -28,6 +26,7 @@ use self::answer::Refusal;
 use self::checksum::Checksum;
 use self::intake::{Ended, Intake};
 use super::bearer::{Bearers, Visitor};
+use super::http;
 use super::seam::RequestMeta;
 use crate::actor::scope::Scope;
 use crate::app::App;
@@ -267,15 +266,8 @@ impl Call {
         // Whoever waits to be asked for the body is not asked; its connection is closed with the answer.
         let is_coming = |rest: &Body| !rest.is_end_stream() && !self.headers.contains_key(header::EXPECT);
         if let Some(rest) = rest.filter(is_coming) {
-            self.door.tasks.spawn(drain(rest, self.door.app.stop.clone()));
+            self.door.tasks.spawn(http::drain(rest, DRAIN, self.door.app.stop.clone()));
         }
         refusal.into_response()
     }
-}
-
-/// Reads what nobody wants, for a while: a connection that is closed with something unread takes its answer with it.
-async fn drain(body: Body, stop: CancellationToken) {
-    let mut chunks = body.into_data_stream();
-    let reading = async { while let Some(Ok(_)) = chunks.next().await {} };
-    stop.run_until_cancelled(tokio::time::timeout(DRAIN, reading)).await;
 }

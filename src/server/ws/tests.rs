@@ -134,6 +134,8 @@ async fn each_breach_of_the_protocol_has_its_code() {
         (vec!["[]".to_owned()], 4400),
         (vec![r#"{"type":"nonsense"}"#.to_owned()], 4400),
         (vec![nested], 4400),
+        (vec![r#"{"type":"ping","payload":"x"}"#.to_owned()], 4400),
+        (vec![r#"{"type":"pong","payload":[]}"#.to_owned()], 4400),
         (
             vec![init.clone(), r#"{"type":"subscribe","id":"","payload":{"query":"{hello}"}}"#.to_owned()],
             4400,
@@ -157,6 +159,16 @@ async fn each_breach_of_the_protocol_has_its_code() {
     let mut client = Client::open(&server).await;
     client.0.send(tungstenite::Message::binary(vec![1])).await.unwrap();
     assert_eq!(client.close_code().await, 4400);
+}
+
+#[tokio::test]
+async fn a_client_that_closes_is_answered() {
+    let server = TestServer::start().await;
+    let mut client = Client::open(&server).await;
+    client.subscribe("1", "subscription{forever}").await;
+    let close = tungstenite::protocol::CloseFrame { code: 1000.into(), reason: "".into() };
+    client.0.send(tungstenite::Message::Close(Some(close))).await.unwrap();
+    assert_eq!(client.close_code().await, 1000);
 }
 
 #[tokio::test]
