@@ -6,7 +6,7 @@ MODEL  := $(MODELS)/ggml-tiny.en.bin
 PAGE   := web/dist/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test security browser-test crash-test real-models run setup model web lint docs schema
+.PHONY: help demo test conformance security browser-test crash-test real-models run setup model web lint docs schema
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -17,6 +17,9 @@ demo: setup $(PAGE) ## Takes a sample recording through the whole pipeline, show
 test: setup $(PAGE) $(MODEL) ## Runs all the tests.
 	@if [ -d web/node_modules ]; then cd web && npm test --silent; fi
 	cargo test --workspace
+
+conformance: setup $(MODEL) ## Runs the suites of others against the server (suites='tus relay': only those).
+	scripts/conformance $(suites)
 
 security: setup ## Runs the tests that measure: what the time of an answer gives away.
 	cargo test --test api -- --ignored --test-threads=1 --nocapture timing::
