@@ -12,6 +12,7 @@ mod audit;
 mod audit_chain;
 mod cancel;
 mod cleanup;
+mod contract;
 mod costs;
 mod database;
 mod docs;
