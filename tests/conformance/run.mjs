@@ -14,7 +14,7 @@ import { startServer } from './server.mjs';
 
 const SUITES = [
   'graphql-http', 'graphql-ws', 'graphql-sse', 'multipart', 'apollo', 'urql', 'relay', 'graphql-eslint',
-  'graphql-inspector', 'tus', 'schemathesis',
+  'graphql-inspector', 'tus', 'docs', 'schemathesis',
 ];
 
 const { values, positionals } = parseArgs({
