@@ -18,6 +18,7 @@ use crate::audit::trail::Trail;
 use crate::auth::Auth;
 use crate::auth::invitation::Invitations;
 use crate::auth::rate_limit::RateLimits;
+use crate::auth::seal::{Purpose, Seal};
 use crate::cleanup::Cleanup;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -37,6 +38,9 @@ use crate::sessions::release::Releases;
 use crate::sessions::upload::Uploads;
 use crate::storage::Storage;
 use crate::uploads::Unfinished;
+use crate::webhooks::resolver::SystemLookup;
+use crate::webhooks::target::Policy;
+use crate::webhooks::{Sender, Webhooks};
 
 /// Long enough for a few words, by which two pieces are joined, and short enough to cost little.
 const OVERLAP: Duration = Duration::from_secs(2);
@@ -85,6 +89,8 @@ pub struct App {
     pub timetable: Timetable,
     /// Documents for download.
     pub exports: Exports,
+    /// Who wants to be told of what happens.
+    pub webhooks: Webhooks,
     /// News of sessions, aggregation runs and exports.
     pub feed: Feed,
     /// Hints that there is something new.
@@ -150,6 +156,7 @@ impl App {
         let cleanup =
             Cleanup::new(db.clone(), storage.clone(), clock.clone(), recordings, config.cleanup.clone());
         let limits = RateLimits::new(db.clone(), clock.clone(), config.limits);
+        let webhooks = webhooks((&db, &clock, &notifier), &limits, &config)?;
         let means = Means {
             db: db.clone(),
             storage: storage.clone(),
@@ -195,6 +202,7 @@ impl App {
             analytics,
             timetable,
             exports,
+            webhooks,
             feed,
             wake_ups,
             stop,
@@ -202,6 +210,7 @@ impl App {
             database,
         });
         app.auth.reseal_second_factors().await?;
+        app.webhooks.reseal().await?;
         app.auth.presence.start(app.pool(), &app.stop);
         tokio::spawn(app.stop.clone().run_until_cancelled_owned(tend_database(Arc::downgrade(&app))));
         Ok(app)
@@ -259,6 +268,23 @@ impl App {
             }
         }
     }
+}
+
+fn webhooks(
+    (db, clock, notifier): (&DatabaseConnection, &Arc<dyn Clock>, &Notifier),
+    limits: &RateLimits,
+    config: &Config,
+) -> anyhow::Result<Webhooks> {
+    let policy = Policy { allow_private: config.webhooks.allow_private };
+    Ok(Webhooks {
+        db: db.clone(),
+        clock: clock.clone(),
+        notifier: notifier.clone(),
+        limits: limits.clone(),
+        seal: Seal::for_purpose(Purpose::Webhooks, &config.auth)?,
+        sender: Sender::new(policy, Arc::new(SystemLookup), config.webhooks.timeout),
+        waits: config.webhooks.waits.clone().into(),
+    })
 }
 
 /// Looks after the private database, as long as there is an app: a server that was killed is started again.

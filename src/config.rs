@@ -61,6 +61,8 @@ pub struct Config {
     pub fonts: FontsConfig,
     /// Documents for download.
     pub exports: ExportsConfig,
+    /// What others are told of.
+    pub webhooks: WebhooksConfig,
     /// Files that are kept no longer.
     pub cleanup: CleanupConfig,
     /// Rows that are kept no longer.
@@ -100,6 +102,8 @@ pub struct LimitsConfig {
     pub sign_up: Option<Rate>,
     /// `RATE_LIMIT_EXPORTS`: exports of one user.
     pub exports: Option<Rate>,
+    /// `RATE_LIMIT_WEBHOOKS`: deliveries that one user asks for by hand.
+    pub webhooks: Option<Rate>,
     /// `RATE_LIMIT_UPLOADS`: requests of one user to `/uploads`; in each process.
     pub uploads: Option<Rate>,
     /// `RATE_LIMIT_DOWNLOADS`: requests of one user for files; in each process.
@@ -251,6 +255,40 @@ pub struct ExportsConfig {
     pub retention: Duration,
 }
 
+/// What others are told of.
+#[derive(Clone, Debug)]
+pub struct WebhooksConfig {
+    /// `WEBHOOK_ALLOW_PRIVATE`: whether addresses of this machine and of private networks may be told; for development.
+    pub allow_private: bool,
+    /// `WEBHOOK_TIMEOUT_SECONDS` of one attempt.
+    pub timeout: Duration,
+    /// `WEBHOOK_CONCURRENCY`: attempts at a time, in this process.
+    pub concurrency: NonZeroUsize,
+    /// Waits between the attempts. Not a variable: tests shorten them.
+    pub waits: Vec<Duration>,
+}
+
+impl WebhooksConfig {
+    fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
+        // As Standard Webhooks recommends: 75 hours and 35 minutes in all.
+        const HOUR: u64 = 3600;
+        let waits = [5, 300, 1800, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR];
+        let timeout = vars.seconds("WEBHOOK_TIMEOUT_SECONDS", "15")?;
+        if timeout > Duration::from_secs(60) {
+            return Err(ConfigError {
+                variable: "WEBHOOK_TIMEOUT_SECONDS".into(),
+                problem: format!("expected 1 to 60 seconds, found {}", timeout.as_secs()),
+            });
+        }
+        Ok(Self {
+            allow_private: vars.parse("WEBHOOK_ALLOW_PRIVATE", "false", "true or false")?,
+            timeout,
+            concurrency: vars.parse("WEBHOOK_CONCURRENCY", "16", "a whole number of at least 1")?,
+            waits: waits.map(Duration::from_secs).to_vec(),
+        })
+    }
+}
+
 /// An hour of a day, 0 to 23.
 struct Hour(u32);
 
@@ -352,6 +390,7 @@ impl Config {
                 log_in: vars.rate("RATE_LIMIT_LOGIN", "5/1m")?,
                 sign_up: vars.rate("RATE_LIMIT_SIGNUP", "3/1h")?,
                 exports: vars.rate("RATE_LIMIT_EXPORTS", "20/1h")?,
+                webhooks: vars.rate("RATE_LIMIT_WEBHOOKS", "60/1h")?,
                 uploads: vars.rate("RATE_LIMIT_UPLOADS", "600/1m")?,
                 downloads: vars.rate("RATE_LIMIT_DOWNLOADS", "600/1m")?,
                 requests: vars.rate("RATE_LIMIT_REQUESTS", "100/1m")?,
@@ -394,6 +433,7 @@ impl Config {
             analytics: AnalyticsConfig::from_vars(&vars)?,
             fonts: FontsConfig::from_vars(&vars)?,
             exports: ExportsConfig { retention: retention::EXPORTS.period(&vars)? },
+            webhooks: WebhooksConfig::from_vars(&vars)?,
             cleanup: CleanupConfig::from_vars(&vars)?,
             purge: PurgeConfig::from_vars(&vars)?,
             log: LogConfig {
@@ -593,6 +633,12 @@ mod tests {
             ("RATE_LIMIT_SIGNUP", "0/1h"),
             ("RATE_LIMIT_EXPORTS", "20/h"),
             ("RATE_LIMIT_REQUESTS", "100/2y"),
+            ("RATE_LIMIT_WEBHOOKS", "x"),
+            ("WEBHOOK_ALLOW_PRIVATE", "yes"),
+            ("WEBHOOK_TIMEOUT_SECONDS", "0"),
+            ("WEBHOOK_TIMEOUT_SECONDS", "61"),
+            ("WEBHOOK_CONCURRENCY", "0"),
+            ("WEBHOOK_DELIVERY_RETENTION_DAYS", "0"),
             ("RATE_LIMIT_UPLOADS", "many"),
             ("MAX_UPLOAD_MB", "0"),
             ("MAX_UNFINISHED_UPLOADS", "0"),

@@ -49,4 +49,5 @@ pub mod telemetry;
 pub mod text;
 pub mod transcript;
 pub mod uploads;
+pub mod webhooks;
 pub mod worker;

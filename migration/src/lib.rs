@@ -69,6 +69,7 @@ mod m25_analytics;
 mod m26_export_jobs;
 mod m27_cleanup;
 mod m28_api_keys;
+mod m29_webhooks;
 
 /// Applies and reverts the changes, in order.
 pub struct Migrator;
@@ -105,6 +106,7 @@ impl MigratorTrait for Migrator {
             Box::new(m26_export_jobs::Change),
             Box::new(m27_cleanup::Change),
             Box::new(m28_api_keys::Change),
+            Box::new(m29_webhooks::Change),
         ]
     }
 }

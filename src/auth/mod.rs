@@ -13,7 +13,7 @@ pub mod presence;
 pub mod rate_limit;
 mod recovery_code;
 pub mod refresh_token;
-mod seal;
+pub mod seal;
 pub mod second_factor;
 pub mod sliding_window;
 pub mod ticket;
@@ -38,7 +38,7 @@ use self::password::Passwords;
 use self::presence::{Attendance, Pass, Presence};
 use self::rate_limit::RateLimits;
 use self::refresh_token::{LogIn, RefreshTokens, Rotation};
-use self::seal::Seal;
+use self::seal::{Purpose, Seal};
 use self::ticket::{Ticket, Tickets};
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
@@ -133,7 +133,7 @@ impl Auth {
             presence: Presence::new(),
             limits,
             uses: Uses::default(),
-            seal: Seal::new(&secret, &config.jwt_previous_secrets),
+            seal: Seal::new(Purpose::SecondFactors, &secret, &config.jwt_previous_secrets),
             tickets: Tickets::new(&secret, &config.jwt_previous_secrets),
             db,
             clock,

@@ -116,6 +116,16 @@ impl RateLimits {
         self.count_in(txn, Count { action: "rate_limit.export", of, rate }, actor, origin).await
     }
 
+    /// Counts a delivery to a webhook that somebody asks for by hand, as [`export`](Self::export) counts an export.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`], and what [`Actor::therapist_or`] gives.
+    pub async fn webhook(&self, txn: &impl ConnectionTrait, actor: &Actor, origin: &Origin) -> Result<()> {
+        let Some(rate) = self.config.webhooks else { return Ok(()) };
+        let of = format!("user {}", actor.therapist_or(Scope::WebhooksManage)?);
+        self.count_in(txn, Count { action: "rate_limit.webhook", of, rate }, actor, origin).await
+    }
+
     async fn proof(&self, action: &'static str, email: &str, origin: &Origin) -> Result<()> {
         let Some(rate) = self.config.log_in else { return Ok(()) };
         let (ip, account) = (client(origin), hash(email));

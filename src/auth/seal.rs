@@ -7,31 +7,61 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use uuid::Uuid;
 
+use super::access_token::server_secret;
+use crate::config::AuthConfig;
 use crate::error::Result;
 use crate::random;
 
-/// Keeps this key apart from whatever else the server's secret is used for.
-const LABEL: &[u8] = b"therapybridge: second factors at rest, v1";
+/// What is sealed. Each has a key of its own, apart from whatever else the server's secret is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Secrets of authenticator apps, bound to their users.
+    SecondFactors,
+    /// Secrets that sign webhooks, bound to their webhooks.
+    Webhooks,
+}
+
+impl Purpose {
+    fn label(self) -> &'static [u8] {
+        match self {
+            Self::SecondFactors => b"therapybridge: second factors at rest, v1",
+            Self::Webhooks => b"therapybridge: webhooks at rest, v1",
+        }
+    }
+}
+
 /// Bytes of a nonce, which stands before what was sealed.
 const NONCE: usize = 12;
 
 /// Seals and opens with ChaCha20-Poly1305, under keys made from the server's secrets.
 #[derive(Clone)]
-pub(super) struct Seal {
+pub struct Seal {
     /// The one that seals, then those that only open.
     ciphers: Vec<ChaCha20Poly1305>,
 }
 
 impl Seal {
     /// Seals with `current`; opens what `current` or one of `previous` has sealed.
-    pub(super) fn new(current: &SecretString, previous: &[SecretString]) -> Self {
-        Self { ciphers: std::iter::once(current).chain(previous).map(cipher).collect() }
+    pub(super) fn new(purpose: Purpose, current: &SecretString, previous: &[SecretString]) -> Self {
+        let secrets = std::iter::once(current).chain(previous);
+        Self { ciphers: secrets.map(|secret| cipher(purpose, secret)).collect() }
     }
 
-    /// Seals a secret of a user: for another user it does not open.
-    pub(super) fn seal(&self, user_id: Uuid, secret: &[u8]) -> Result<Vec<u8>> {
+    /// Seals with a key made from `JWT_SECRET`; opens what that, or one of those before it, has sealed.
+    ///
+    /// # Errors
+    /// When the key can be neither read nor kept.
+    pub fn for_purpose(purpose: Purpose, config: &AuthConfig) -> anyhow::Result<Self> {
+        Ok(Self::new(purpose, &server_secret(config)?, &config.jwt_previous_secrets))
+    }
+
+    /// Seals a secret of somebody, or of something: for another it does not open.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub fn seal(&self, owner: Uuid, secret: &[u8]) -> Result<Vec<u8>> {
         let nonce = random::bytes::<NONCE>();
-        let payload = Payload { msg: secret, aad: user_id.as_bytes() };
+        let payload = Payload { msg: secret, aad: owner.as_bytes() };
         let sealed = self.ciphers[0].encrypt(&Nonce::from(nonce), payload);
         let sealed =
             sealed.map_err(|_| anyhow::anyhow!("a secret of {} bytes is not sealed", secret.len()))?;
@@ -39,29 +69,31 @@ impl Seal {
     }
 
     /// Whether this was sealed under the present key.
-    pub(super) fn is_current(&self, user_id: Uuid, sealed: &[u8]) -> bool {
-        open(&self.ciphers[..1], user_id, sealed).is_some()
+    #[must_use]
+    pub fn is_current(&self, owner: Uuid, sealed: &[u8]) -> bool {
+        open(&self.ciphers[..1], owner, sealed).is_some()
     }
 
-    /// Opens; `None` for what was tampered with, belongs to another user or was sealed under an unknown key.
-    pub(super) fn open(&self, user_id: Uuid, sealed: &[u8]) -> Option<Vec<u8>> {
-        open(&self.ciphers, user_id, sealed)
+    /// Opens; `None` for what was tampered with, belongs to another or was sealed under an unknown key.
+    #[must_use]
+    pub fn open(&self, owner: Uuid, sealed: &[u8]) -> Option<Vec<u8>> {
+        open(&self.ciphers, owner, sealed)
     }
 }
 
-fn open(ciphers: &[ChaCha20Poly1305], user_id: Uuid, sealed: &[u8]) -> Option<Vec<u8>> {
+fn open(ciphers: &[ChaCha20Poly1305], owner: Uuid, sealed: &[u8]) -> Option<Vec<u8>> {
     let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
     let open = |cipher: &ChaCha20Poly1305| {
-        cipher.decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: user_id.as_bytes() }).ok()
+        cipher.decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: owner.as_bytes() }).ok()
     };
     ciphers.iter().find_map(open)
 }
 
-fn cipher(secret: &SecretString) -> ChaCha20Poly1305 {
+fn cipher(purpose: Purpose, secret: &SecretString) -> ChaCha20Poly1305 {
     // The server's secret is random and long: one HMAC is derivation enough, as in the second half of HKDF.
     let mut hmac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
         .expect("HMAC takes keys of any length");
-    hmac.update(LABEL);
+    hmac.update(purpose.label());
     ChaCha20Poly1305::new(&hmac.finalize().into_bytes())
 }
 
@@ -71,7 +103,14 @@ mod tests {
 
     fn seal(current: &str, previous: &[&str]) -> Seal {
         let previous: Vec<SecretString> = previous.iter().map(|secret| (*secret).into()).collect();
-        Seal::new(&current.into(), &previous)
+        Seal::new(Purpose::SecondFactors, &current.into(), &previous)
+    }
+
+    #[test]
+    fn what_was_sealed_for_one_purpose_does_not_open_for_another() {
+        let owner = Uuid::now_v7();
+        let sealed = seal("k", &[]).seal(owner, b"a secret").expect("seals");
+        assert_eq!(Seal::new(Purpose::Webhooks, &"k".into(), &[]).open(owner, &sealed), None);
     }
 
     #[test]

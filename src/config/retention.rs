@@ -74,6 +74,8 @@ pub(super) const FINISHED_JOBS: Retention =
     set("jobs that are done or were given up", 7, Unit::Days, "FINISHED_JOB_RETENTION_DAYS");
 /// Workers that have gone without a word.
 pub const WORKERS: Retention = fixed("workers that gave no sign of life", 1, Unit::Days);
+pub(super) const WEBHOOK_DELIVERIES: Retention =
+    set("webhook deliveries that have ended", 30, Unit::Days, "WEBHOOK_DELIVERY_RETENTION_DAYS");
 pub(super) const AGGREGATION_RUNS: Retention = set(
     "aggregation runs by the clock or by hand that have ended",
     90,
@@ -82,7 +84,7 @@ pub(super) const AGGREGATION_RUNS: Retention = set(
 );
 
 /// Everything that is removed after a while.
-pub const RETENTIONS: [Retention; 19] = [
+pub const RETENTIONS: [Retention; 20] = [
     UPLOADS_BEFORE_COMMIT,
     UNFINISHED_UPLOADS,
     ENDED_UPLOADS,
@@ -102,6 +104,7 @@ pub const RETENTIONS: [Retention; 19] = [
     FINISHED_JOBS,
     WORKERS,
     AGGREGATION_RUNS,
+    WEBHOOK_DELIVERIES,
 ];
 
 impl Unit {
@@ -192,6 +195,8 @@ pub struct PurgeConfig {
     pub export_jobs: Duration,
     /// `AGGREGATION_RUN_RETENTION_DAYS`: runs by the clock or by hand that have ended.
     pub aggregation_runs: Duration,
+    /// `WEBHOOK_DELIVERY_RETENTION_DAYS`: deliveries of webhooks that arrived, or were given up.
+    pub webhook_deliveries: Duration,
 }
 
 impl CleanupConfig {
@@ -218,6 +223,7 @@ impl PurgeConfig {
             finished_jobs: FINISHED_JOBS.period(vars)?,
             export_jobs: EXPORT_JOBS.period(vars)?,
             aggregation_runs: AGGREGATION_RUNS.period(vars)?,
+            webhook_deliveries: WEBHOOK_DELIVERIES.period(vars)?,
         })
     }
 }

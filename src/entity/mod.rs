@@ -27,6 +27,8 @@ pub mod transcript_segment;
 pub mod unfinished_part;
 pub mod unfinished_upload;
 pub mod user;
+pub mod webhook;
+pub mod webhook_delivery;
 
 /// A condition no row meets, for actors who see nothing of a table.
 pub(crate) fn nothing() -> sea_orm::Condition {

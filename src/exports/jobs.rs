@@ -22,6 +22,7 @@ use crate::auth::rate_limit::RateLimits;
 use crate::clock::Clock;
 use crate::config::ExportsConfig;
 use crate::entity::export_job::{self, ActiveModel, Column, Entity, Format, Kind, Model, Status};
+use crate::entity::webhook_delivery::Event;
 use crate::entity::{patient, session};
 use crate::error::{Code, Error, Result, UserError};
 use crate::events::{self, Notifier};
@@ -30,6 +31,7 @@ use crate::page::{Page, PageArgs};
 use crate::queue;
 use crate::queue::jobs::ExportDocument;
 use crate::storage::{Intake, Storage};
+use crate::webhooks::{self, News};
 
 /// Sessions of one document.
 pub const MOST_SESSIONS: usize = 500;
@@ -309,11 +311,15 @@ impl Exports {
         mut job: Model,
         change: impl FnOnce(&mut Model),
     ) -> Result<Model> {
+        let before = job.status;
         change(&mut job);
         job.version += 1;
         job.updated_at = self.clock.now();
         let job = job.into_active_model().reset_all().update(txn).await?;
         events::record_export(txn, &job, job.updated_at).await?;
+        if let (true, Some(event)) = (job.status != before, end_of(job.status)) {
+            webhooks::tell(txn, News::of_export(event, &job), job.updated_at).await?;
+        }
         Ok(job)
     }
 }
@@ -432,6 +438,15 @@ fn row((therapist_id, patient_id): (Uuid, Uuid), new: &NewExport, now: DateTime<
         created_at: Set(now),
         updated_at: Set(now),
         ..Default::default()
+    }
+}
+
+/// What webhooks are told when a job has ended.
+fn end_of(status: Status) -> Option<Event> {
+    match status {
+        Status::Completed => Some(Event::ExportReady),
+        Status::Failed => Some(Event::ExportFailed),
+        Status::Queued | Status::Running | Status::Expired => None,
     }
 }
 

@@ -38,6 +38,7 @@ mod trail;
 mod transcript;
 pub mod upload;
 mod user;
+mod webhook;
 
 use async_graphql::{MergedObject, MergedSubscription, Schema};
 
@@ -58,6 +59,7 @@ pub struct Query(
     export::ExportQuery,
     rate_limit::RateLimitQuery,
     api_key::ApiKeyQuery,
+    webhook::WebhookQuery,
 );
 
 /// What can be done. Every mutation answers with the changed thing under its own noun, or with `userErrors`.
@@ -75,6 +77,7 @@ pub struct Mutation(
     transcript::TranscriptMutation,
     release::ReleaseMutation,
     export::ExportMutation,
+    webhook::WebhookMutation,
     cleanup::CleanupMutation,
 );
 

@@ -9,6 +9,7 @@ use super::export::ExportJob;
 use super::patient::Patient;
 use super::session::Session;
 use super::user::User;
+use super::webhook::{Webhook, WebhookDelivery};
 use crate::actor::scope::Scope;
 
 /// Something with an id.
@@ -25,6 +26,10 @@ pub(super) enum Node {
     ExportJob(ExportJob),
     /// A key for an integration.
     ApiKey(ApiKey),
+    /// An address that is told of what happens.
+    Webhook(Webhook),
+    /// Something that such an address is told.
+    WebhookDelivery(WebhookDelivery),
 }
 
 #[derive(Default)]
@@ -53,6 +58,16 @@ impl NodeQuery {
             && let Some(job) = app.exports.get(actor, id).await?
         {
             return Ok(Some(ExportJob(job).into()));
+        }
+        if may(Scope::WebhooksManage)
+            && let Some(webhook) = app.webhooks.get(actor, id).await?
+        {
+            return Ok(Some(Webhook(webhook).into()));
+        }
+        if may(Scope::WebhooksManage)
+            && let Some(delivery) = app.webhooks.delivery(actor, id).await?
+        {
+            return Ok(Some(WebhookDelivery::from(delivery).into()));
         }
         if let Some(key) = app.auth.api_key(actor, id).await? {
             return Ok(Some(ApiKey(key).into()));

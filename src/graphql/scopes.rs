@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 
 use Scope::{
     AnalyticsRead, AuditRead, ExportsRead, ExportsWrite, NotesRead, PatientsRead, SessionsRead,
-    SessionsWrite, TranscriptsRead,
+    SessionsWrite, TranscriptsRead, WebhooksManage,
 };
 
 /// A type, some of its fields, and the scopes of which a key needs one; none means that every key will do.
@@ -38,6 +38,7 @@ const OPEN: &[Line] = &[
     ),
     ("Query", "exportJob exportJobs", &[ExportsRead]),
     ("Query", "auditEvents", &[AuditRead]),
+    ("Query", "webhook webhooks", &[WebhooksManage]),
     (
         "Mutation",
         "scheduleSession rescheduleSession cancelSession markNoShow completeSession",
@@ -46,6 +47,8 @@ const OPEN: &[Line] = &[
     ("Mutation", "updateSession uploadSession attachRecording", &[SessionsWrite]),
     ("Mutation", "retrySession extractNotes cancelProcessing", &[SessionsWrite]),
     ("Mutation", "exportSessionNotes exportProgressReport deleteExportJob", &[ExportsWrite]),
+    ("Mutation", "createWebhook updateWebhook deleteWebhook enableWebhook", &[WebhooksManage]),
+    ("Mutation", "rotateWebhookSecret sendTestWebhook redeliverWebhook", &[WebhooksManage]),
     ("Subscription", "sessionUpdated sessionsUpdated", &[SessionsRead]),
     ("Subscription", "transcriptSegmentAdded", &[TranscriptsRead]),
     ("Subscription", "practiceOverviewUpdated aggregationUpdated", &[AnalyticsRead]),
@@ -113,6 +116,18 @@ const OPEN: &[Line] = &[
     ("ExportJob", "warnings errorMessage expiresAt downloadUrl createdAt", EXPORTS),
     // The name of the file holds the patient's.
     ("ExportJob", "patient fileName", &[PatientsRead]),
+    (
+        "Webhook",
+        "id url description events isActive disabledAt disabledReason failingSince",
+        &[WebhooksManage],
+    ),
+    ("Webhook", "previousSecretExpiresAt createdAt updatedAt deliveries", &[WebhooksManage]),
+    (
+        "WebhookDelivery",
+        "id webhook eventId event body state attempts lastStatus lastError",
+        &[WebhooksManage],
+    ),
+    ("WebhookDelivery", "lastAttemptAt nextAttemptAt deliveredAt createdAt", &[WebhooksManage]),
     ("AuditEvent", "id at action outcome actor actorName actorRole subjectType subjectId", &[AuditRead]),
     ("AuditEvent", "patientId changedFields requestId authSessionId apiKeyId ip userAgent", &[AuditRead]),
 ];

@@ -82,6 +82,15 @@ impl User {
         }
         Ok(ctx.app().auth.second_factor(self.row.id).await?.map(SecondFactor::from))
     }
+
+    /// How many of your webhooks the server has stopped to deliver to, because nothing arrived for three days or they wanted no
+    /// more: look at `webhooks`. Your own only, null for others.
+    async fn disabled_webhooks(&self, ctx: &Context<'_>) -> ApiResult<Option<u64>> {
+        if !ctx.actor().therapist_id().is_ok_and(|id| id == self.row.id) {
+            return Ok(None);
+        }
+        Ok(Some(ctx.app().webhooks.disabled(ctx.actor()).await?))
+    }
 }
 
 /// A log-in of a device.

@@ -8,12 +8,13 @@ use uuid::Uuid;
 use super::Job;
 
 /// Every kind of job there is.
-pub const KINDS: [&str; 7] = [
+pub const KINDS: [&str; 8] = [
     TranscribeSession::KIND,
     ExtractNotes::KIND,
     RefreshAnalytics::KIND,
     Aggregate::KIND,
     ExportDocument::KIND,
+    DeliverWebhook::KIND,
     PurgeExpired::KIND,
     CleanUp::KIND,
 ];
@@ -106,6 +107,28 @@ impl Job for ExportDocument {
 
     fn key(&self) -> String {
         self.job_id.to_string()
+    }
+}
+
+/// Tell a webhook of what happened: one attempt. What follows a failure is a job of its own, so that the days between two
+/// attempts are kept in the queue, and a worker that dies in one is no attempt that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliverWebhook {
+    /// Which delivery.
+    pub delivery_id: Uuid,
+    /// Which time it was asked for.
+    pub series: i32,
+    /// Which attempt of that time, from 1.
+    pub attempt: i32,
+}
+
+impl Job for DeliverWebhook {
+    const KIND: &'static str = "deliver_webhook";
+    const MAX_ATTEMPTS: i32 = 5;
+    const TIMEOUT: Duration = Duration::from_secs(300);
+
+    fn key(&self) -> String {
+        format!("{}:{}:{}", self.delivery_id, self.series, self.attempt)
     }
 }
 

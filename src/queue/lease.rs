@@ -46,6 +46,8 @@ pub enum Outcome {
     GivenBack,
     /// Nothing is left to do: what it was asked for is done, or no longer wanted.
     MovedOn,
+    /// It was claimed too early, and has been [put off](Lease::postpone).
+    PutOff,
 }
 
 impl Lease {
@@ -88,12 +90,31 @@ impl Lease {
         db.query_one_raw(statement).await?.map(drop).ok_or(Error::MovedOn)
     }
 
+    /// Puts a job off, inside a transaction: it was claimed too early. That costs no attempt; the claims of a job keep their
+    /// own numbers all the same, so that nobody takes one for another.
+    ///
+    /// # Errors
+    /// [`Error::MovedOn`] when it was ended, or went to somebody else.
+    pub async fn postpone(&self, txn: &impl ConnectionTrait, delay: Duration) -> Result<()> {
+        let update =
+            "UPDATE apalis.jobs SET status = 'Pending', run_at = now() + $4::float8 * interval '1 second',
+                max_attempts = max_attempts + 1, lock_by = NULL, lock_at = NULL
+            WHERE id = $1 AND lock_by = $2 AND attempts = $3 AND status = 'Running'";
+        let delay = delay.as_secs_f64();
+        let values =
+            [self.id.clone().into(), self.lock_by.clone().into(), self.attempts.into(), delay.into()];
+        let statement = Statement::from_sql_and_values(DatabaseBackend::Postgres, update, values);
+        let put_off = txn.execute_raw(statement).await?.rows_affected() == 1;
+        if put_off { Ok(()) } else { Err(Error::MovedOn) }
+    }
+
     /// Puts down what became of the job; does nothing, and says so, when it is no longer ours.
     ///
     /// # Errors
     /// When the database does not answer: try again, for the job stays with its worker as long as that lives.
     pub async fn finish(&self, pool: &PgPool, outcome: &Outcome) -> Result<bool, sqlx::Error> {
         let (status, delay, taken_back, reason) = match outcome {
+            Outcome::PutOff => return Ok(true),
             Outcome::Done | Outcome::MovedOn => ("Done", Duration::ZERO, 0, None),
             Outcome::Retry(delay) => ("Pending", *delay, 0, None),
             Outcome::Dead(reason) => ("Killed", Duration::ZERO, 0, Some(reason.as_str())),

@@ -35,20 +35,35 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
 /// # Errors
 /// When the database does not take it.
 pub async fn enqueue<J: Job>(db: &impl ConnectionTrait, job: &J) -> Result<(), DbErr> {
+    enqueue_after(db, job, Duration::ZERO).await.map(drop)
+}
+
+/// Adds a job that is due after a while. Gives its id; `None` if it was asked for before.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn enqueue_after<J: Job>(
+    db: &impl ConnectionTrait,
+    job: &J,
+    delay: Duration,
+) -> Result<Option<String>, DbErr> {
     let args = serde_json::to_vec(job).map_err(|error| DbErr::Json(error.to_string()))?;
     let insert = "INSERT INTO apalis.jobs
             (id, job_type, job, status, attempts, max_attempts, run_at, priority, metadata, idempotency_key)
-        VALUES ($1, $2, $3, 'Pending', 0, $4, now(), 0, ''::hstore, $5)
+        VALUES ($1, $2, $3, 'Pending', 0, $4, now() + $6::float8 * interval '1 second', 0, ''::hstore, $5)
         ON CONFLICT (job_type, idempotency_key) DO NOTHING";
+    let id = ulid::Ulid::generate().to_string();
     let values = [
-        ulid::Ulid::generate().to_string().into(),
+        id.clone().into(),
         J::KIND.into(),
         args.into(),
         J::MAX_ATTEMPTS.into(),
         job.key().into(),
+        delay.as_secs_f64().into(),
     ];
-    db.execute_raw(Statement::from_sql_and_values(DatabaseBackend::Postgres, insert, values)).await?;
-    Ok(())
+    let added =
+        db.execute_raw(Statement::from_sql_and_values(DatabaseBackend::Postgres, insert, values)).await?;
+    Ok((added.rows_affected() == 1).then_some(id))
 }
 
 /// Ends a job that is no longer wanted, in the transaction that ends the need; whoever works on it loses it. The caller
@@ -64,4 +79,16 @@ pub async fn withdraw<J: Job>(db: &impl ConnectionTrait, job: &J) -> Result<bool
     let ended =
         db.execute_raw(Statement::from_sql_and_values(DatabaseBackend::Postgres, update, values)).await?;
     Ok(ended.rows_affected() == 1)
+}
+
+/// Ends jobs by their ids that nobody works on yet, in the transaction that ends the need.
+///
+/// # Errors
+/// When the database does not take it.
+pub async fn withdraw_waiting(db: &impl ConnectionTrait, ids: Vec<String>) -> Result<(), DbErr> {
+    let update =
+        "UPDATE apalis.jobs SET status = 'Done', done_at = now(), last_result = to_jsonb('withdrawn'::text)
+        WHERE id = ANY ($1) AND status = 'Pending'";
+    db.execute_raw(Statement::from_sql_and_values(DatabaseBackend::Postgres, update, [ids.into()])).await?;
+    Ok(())
 }

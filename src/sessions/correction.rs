@@ -19,11 +19,15 @@ use crate::audit::{self, Witness};
 use crate::clock::Clock;
 use crate::entity::session::{self, Model};
 use crate::entity::transcript_segment::{self, SpeakerRole};
+use crate::entity::webhook_delivery::Event;
 use crate::entity::{segment_correction, speaker_assignment};
 use crate::error::{Code, Result, UserError};
 use crate::notes;
 use crate::notes::grounding::Transcript;
 use crate::text;
+use crate::webhooks::{self, News};
+
+use super::risk;
 
 /// The longest an utterance may be made.
 const LONGEST_TEXT: usize = 10_000;
@@ -170,6 +174,10 @@ impl Corrections {
         let lines = corrected(txn, session.id).await?;
         let read = move || Reading::of(lines.into_iter().map(Line::effective).collect());
         tokio::task::spawn_blocking(read).await.map_err(anyhow::Error::new)??.note_on(&mut next);
+        if risk::screen_opens(session.risk_screen.as_ref(), next.risk_screen.as_ref()) {
+            webhooks::tell(txn, News::of_session(Event::RiskFlagOpened, session, &["riskScreen"]), now)
+                .await?;
+        }
         session::Entity::update_many()
             .col_expr(session::Column::RiskScreen, Expr::value(next.risk_screen))
             .col_expr(session::Column::TranscriptSha256, Expr::value(next.transcript_sha256))

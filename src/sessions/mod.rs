@@ -10,6 +10,7 @@ pub mod pieces;
 pub mod pipeline;
 pub mod recording;
 pub mod release;
+mod risk;
 pub mod status;
 pub mod upload;
 pub mod wish;
@@ -25,11 +26,13 @@ use uuid::Uuid;
 use crate::actor::{Actor, NotesView};
 use crate::analytics::runs::{Change, request_refresh};
 use crate::entity::session::{self, Attendance, Column, Entity, Model, Status};
+use crate::entity::webhook_delivery::Event;
 use crate::entity::{extraction_run, patient, summary_release, transcript_piece, transcript_segment};
 use crate::error::{Error, Result};
 use crate::events;
 use crate::page::{Page, PageArgs};
 use crate::patients;
+use crate::webhooks::{self, News};
 
 use self::correction::Line;
 
@@ -194,7 +197,22 @@ async fn changed(
     events::record(txn, after, now).await?;
     let days = before.into_iter().chain([after]).map(|session| session.session_date).collect();
     let &Model { patient_id, therapist_id, .. } = after;
-    Ok(request_refresh(txn, Change { patient_id, therapist_id, days }, now).await?)
+    request_refresh(txn, Change { patient_id, therapist_id, days }, now).await?;
+    let news = News::of_session(event_of(before, after), after, &changed_fields(before, after));
+    webhooks::tell(txn, news, now).await
+}
+
+/// What webhooks are told when attendance, day or length of a session were written.
+fn event_of(before: Option<&Model>, after: &Model) -> Event {
+    let is_as_it_was = before.is_some_and(|before| before.attendance == after.attendance);
+    match after.attendance {
+        Attendance::Scheduled if is_as_it_was => Event::SessionRescheduled,
+        Attendance::Scheduled => Event::SessionScheduled,
+        Attendance::Completed if is_as_it_was => Event::SessionUpdated,
+        Attendance::Completed => Event::SessionCompleted,
+        Attendance::Cancelled => Event::SessionCancelled,
+        Attendance::NoShow => Event::SessionNoShow,
+    }
 }
 
 /// The names, as the API spells them, of what is written otherwise than before; of a new session, of what it has.

@@ -20,6 +20,7 @@ use crate::audit::{self, Witness};
 use crate::clock::Clock;
 use crate::costs::{self, Costs, Spent, Work as Paid};
 use crate::entity::session::{Column, Entity, Model, Status};
+use crate::entity::webhook_delivery::Event;
 use crate::entity::{extraction_part, extraction_run};
 use crate::error::{Error, Result};
 use crate::events::{self, Notifier};
@@ -28,9 +29,11 @@ use crate::idempotency;
 use crate::queue::jobs::{ExtractNotes, TranscribeSession};
 use crate::queue::{self, Lease};
 use crate::transcript::Utterance;
+use crate::webhooks::{self, News};
 
 use super::answers;
 use super::pieces::{self, Finished, RecognisedPiece, SoFar};
+use super::risk;
 use super::wish::{Grant, Granted, Wish, invalid_state};
 
 /// Moves sessions from stage to stage.
@@ -164,6 +167,10 @@ impl Pipeline {
             .await?;
         let next = ExtractNotes { session_id: session.id, generation: session.generation, force: false };
         queue::enqueue(&txn, &next).await?;
+        self.tell(&txn, Event::SessionTranscribed, &session, "status").await?;
+        if risk::screen_found(session.risk_screen.as_ref()) {
+            self.tell(&txn, Event::RiskFlagOpened, &session, "riskScreen").await?;
+        }
         self.witness_work(&txn, work, &session, "session.transcribed").await?;
         self.commit(txn).await
     }
@@ -210,10 +217,12 @@ impl Pipeline {
     pub async fn finish_extraction(&self, work: Work<'_>, run: NotesRun) -> Result<()> {
         let txn = self.db.begin().await?;
         let session = self.locked(&txn, work, &[Status::ExtractingNotes]).await?;
+        let mut opens_risks = false;
         let run_id = match run {
             NotesRun::Made(run) => {
                 answers::delete(&txn, session.id).await?;
                 let run = extraction_run::Entity::insert(*run).exec_with_returning(&txn).await?;
+                opens_risks = risk::opens(&txn, &session, &run).await?;
                 if run.kind == extraction_run::Kind::Extractive {
                     // Of no answers: rules, who charge nothing.
                     costs::record(&txn, &session, spent_on(&run), self.clock.now()).await?;
@@ -230,6 +239,9 @@ impl Pipeline {
             })
             .await?;
         request_refresh(&txn, change_of(&session), self.clock.now()).await?;
+        if opens_risks {
+            self.tell(&txn, Event::RiskFlagOpened, &session, "notes").await?;
+        }
         self.witness_work(&txn, work, &session, "session.processed").await?;
         self.commit(txn).await?;
         failpoint::reach("session.processed");
@@ -434,7 +446,22 @@ impl Pipeline {
             return Err(anyhow::anyhow!("session {} was changed without its lock", next.id).into());
         }
         events::record(txn, &next, now).await?;
+        let ended = next.status.filter(|to| Some(*to) != from).and_then(end_of);
+        if let Some(event) = ended {
+            self.tell(txn, event, &next, "status").await?;
+        }
         Ok(next)
+    }
+
+    /// Webhooks hear of it, once it is committed.
+    async fn tell(
+        &self,
+        txn: &DatabaseTransaction,
+        event: Event,
+        session: &Model,
+        changed: &'static str,
+    ) -> Result<()> {
+        webhooks::tell(txn, News::of_session(event, session, &[changed]), self.clock.now()).await
     }
 
     async fn commit(&self, txn: DatabaseTransaction) -> Result<()> {
@@ -472,6 +499,15 @@ impl Pipeline {
             refused: false,
         };
         Ok(audit::record(txn, Witness { actor, origin, at: self.clock.now() }, event).await?)
+    }
+}
+
+/// What webhooks are told at the end of processing.
+fn end_of(status: Status) -> Option<Event> {
+    match status {
+        Status::Processed => Some(Event::SessionProcessed),
+        Status::Failed => Some(Event::SessionFailed),
+        _ => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod clean_up;
+mod deliver_webhook;
 mod export_document;
 mod extract_notes;
 mod keeper;
@@ -32,7 +33,8 @@ use crate::failpoint;
 use crate::notes;
 use crate::queue::Job;
 use crate::queue::jobs::{
-    Aggregate, CleanUp, ExportDocument, ExtractNotes, PurgeExpired, RefreshAnalytics, TranscribeSession,
+    Aggregate, CleanUp, DeliverWebhook, ExportDocument, ExtractNotes, PurgeExpired, RefreshAnalytics,
+    TranscribeSession,
 };
 use crate::queue::lease::{self, Lease, Outcome};
 
@@ -58,6 +60,11 @@ trait Handler: Job {
 
     /// Tells those concerned that it will not be done; `message` is for them.
     async fn give_up(&self, app: &App, lease: &Lease, message: &str) -> Result<()>;
+
+    /// How many are done at a time, in this process.
+    fn at_a_time(app: &App) -> usize {
+        app.config.worker.concurrency.get()
+    }
 }
 
 /// Why a job was not done. `?` means that it is tried again; what is permanent is written out.
@@ -69,6 +76,8 @@ enum JobError {
     Fail(String),
     /// Nobody wants it any more, or somebody else does it.
     MovedOn,
+    /// It was claimed too early, and has been put off.
+    PutOff,
     /// The database went away: whoever has it back first goes on at once, and nothing was attempted.
     Interrupted,
 }
@@ -126,6 +135,7 @@ pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
             work::<RefreshAnalytics>(desk.clone()),
             work::<Aggregate>(desk.clone()),
             work::<ExportDocument>(desk.clone()),
+            work::<DeliverWebhook>(desk.clone()),
             work::<PurgeExpired>(desk.clone()),
             work::<CleanUp>(desk),
             schedule::run(app),
@@ -177,6 +187,7 @@ pub async fn run_until_idle(app: &App) -> Result<usize> {
             + drain::<RefreshAnalytics>(app, &name).await?
             + drain::<Aggregate>(app, &name).await?
             + drain::<ExportDocument>(app, &name).await?
+            + drain::<DeliverWebhook>(app, &name).await?
             + drain::<PurgeExpired>(app, &name).await?
             + drain::<CleanUp>(app, &name).await?;
         attempts += done;
@@ -211,7 +222,7 @@ struct Desk {
 
 /// Boxed, because the compiler cannot see through apalis's error types that the future is `Send`.
 fn work<J: Handler>(desk: Desk) -> BoxFuture<'static, Result<(), WorkerError>> {
-    let concurrency = desk.app.config.worker.concurrency.get();
+    let concurrency = J::at_a_time(&desk.app);
     let stop = desk.app.stop.clone();
     let name = format!("{}/{}", desk.name, J::KIND);
     let handle = {
@@ -323,6 +334,7 @@ async fn attempt<J: Handler>(app: &App, lease: &Lease) -> Outcome {
     match ended {
         Ok(Ok(Ok(()))) => Outcome::Done,
         Ok(Ok(Err(JobError::MovedOn))) => Outcome::MovedOn,
+        Ok(Ok(Err(JobError::PutOff))) => Outcome::PutOff,
         Ok(Ok(Err(JobError::Interrupted))) => Outcome::GivenBack,
         Ok(Ok(Err(JobError::Fail(message)))) => give_up(&job, app, lease, &message).await,
         Ok(Ok(Err(JobError::Retry { message, after }))) => retry(&job, app, lease, &message, after).await,
@@ -370,5 +382,6 @@ fn label(outcome: &Outcome) -> &'static str {
         Outcome::Dead(_) => "dead",
         Outcome::GivenBack => "given_back",
         Outcome::MovedOn => "moved_on",
+        Outcome::PutOff => "put_off",
     }
 }

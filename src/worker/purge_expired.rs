@@ -28,7 +28,7 @@ struct Rule {
     kept: fn(&PurgeConfig) -> Duration,
 }
 
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 15] = [
     Rule {
         table: "outbox_events",
         key: "seq",
@@ -105,6 +105,20 @@ const RULES: [Rule; 13] = [
         key: "id",
         over: "status IN ('Done', 'Killed') AND done_at < now() - kept()",
         kept: |config| config.finished_jobs,
+    },
+    Rule {
+        table: "webhook_deliveries",
+        key: "id",
+        over: "state <> 'PENDING' AND updated_at < clock() - kept()",
+        kept: |config| config.webhook_deliveries,
+    },
+    // With the last of their deliveries.
+    Rule {
+        table: "webhooks",
+        key: "id",
+        over: "deleted_at < clock() - kept()
+            AND NOT EXISTS (SELECT 1 FROM webhook_deliveries WHERE webhook_id = webhooks.id)",
+        kept: |config| config.webhook_deliveries,
     },
     // When the jobs they held are gone, or others'.
     Rule {

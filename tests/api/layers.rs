@@ -11,7 +11,7 @@ const LINES: [&[&str]; 11] = [
     &["error", "clock", "config", "actor", "entity", "text", "page", "random", "secret_file", "failpoint"],
     &["database", "storage", "audio", "ai", "audit", "events", "queue", "idempotency", "telemetry"],
     &["auth", "notes", "transcript", "uploads", "costs"],
-    &["analytics"],
+    &["analytics", "webhooks"],
     &["patients"],
     &["sessions", "practice"],
     &["exports", "cleanup"],

@@ -49,3 +49,4 @@ mod timing;
 mod transcripts;
 mod uploads;
 mod users;
+mod webhooks;

@@ -18,14 +18,14 @@ use crate::support::{PASSWORD, recording, variables};
 const HISTORY: [&str; 5] = ["UPLOADING", "TRANSCRIBING", "TRANSCRIBED", "EXTRACTING_NOTES", "PROCESSED"];
 
 /// The practice of these tests: a provider, a data folder, a database, and processes on them.
-struct Fleet {
+pub(crate) struct Fleet {
     provider: ScriptedProvider,
     data: tempfile::TempDir,
-    database: String,
+    pub(crate) database: String,
 }
 
 /// A running process; killed when dropped.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     address: Option<SocketAddr>,
 }
@@ -38,7 +38,7 @@ impl Drop for Process {
 }
 
 impl Fleet {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self {
             provider: ScriptedProvider::start().await,
             data: tempfile::tempdir().unwrap(),
@@ -60,7 +60,7 @@ impl Fleet {
         (output.status.success(), String::from_utf8(output.stdout).unwrap())
     }
 
-    async fn start_with(&self, args: &[&str], settings: &[(&str, &str)]) -> Process {
+    pub(crate) async fn start_with(&self, args: &[&str], settings: &[(&str, &str)]) -> Process {
         self.start_program(Command::new(env!("CARGO_BIN_EXE_therapybridge")), args, settings).await
     }
 
@@ -105,7 +105,7 @@ impl Process {
         Client::new(self.address.unwrap())
     }
 
-    async fn therapist(&self) -> Client {
+    pub(crate) async fn therapist(&self) -> Client {
         let input = json!({ "email": "jane@example.com", "password": PASSWORD, "fullName": "Jane", "role": "THERAPIST" });
         let tokens = self.client().sign_up(input).await;
         self.client().with_token(tokens["accessToken"].as_str().unwrap())
@@ -204,7 +204,7 @@ async fn a_killed_workers_job_is_taken_over_and_seen_to_its_end() {
 
 impl Process {
     /// The end nobody can prepare for.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

@@ -89,6 +89,17 @@ fn kept() -> Vec<Kept> {
             "SELECT count(*) FROM rate_limits WHERE key LIKE 'old %'",
             TimeDelta::zero(),
         ),
+        row(
+            "webhook deliveries that have ended",
+            "WITH webhook AS (
+                INSERT INTO webhooks (id, therapist_id, url, events, secret, created_at, updated_at)
+                    SELECT $id, id, '', '{x}', 'x', $at, $at FROM users RETURNING id, therapist_id)
+                INSERT INTO webhook_deliveries (id, webhook_id, therapist_id, event_id, event, body, state,
+                    created_at, updated_at)
+                SELECT $id, id, therapist_id, id, 'x', '', 'FAILED', $at, $at FROM webhook",
+            "SELECT count(*) FROM webhook_deliveries",
+            two_days,
+        ),
         Kept {
             by_database: true,
             ..row(
@@ -112,7 +123,7 @@ fn kept() -> Vec<Kept> {
     ]
 }
 
-const SET: [(&str, &str); 7] = [
+const SET: [(&str, &str); 8] = [
     ("EVENT_RETENTION_DAYS", "2"),
     ("AGGREGATION_RUN_RETENTION_DAYS", "4"),
     ("EXPORT_JOB_RETENTION_DAYS", "4"),
@@ -120,6 +131,7 @@ const SET: [(&str, &str); 7] = [
     ("INVITATION_RETENTION_DAYS", "2"),
     ("ENDED_API_KEY_RETENTION_DAYS", "2"),
     ("FINISHED_JOB_RETENTION_DAYS", "2"),
+    ("WEBHOOK_DELIVERY_RETENTION_DAYS", "2"),
 ];
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use therapybridge::graphql;
 use super::support::root;
 
 /// Names that clients rely on: a type, and what it has.
-const FIXED: [(&str, &str); 26] = [
+const FIXED: [(&str, &str); 32] = [
     ("Query", "node viewer patients patient sessions session"),
     ("Mutation", "signUp logIn refreshToken logOut createPatient updatePatient archivePatient"),
     ("Mutation", "uploadSession retrySession extractNotes invitePatient revokeInvitation acceptInvitation"),
@@ -46,6 +46,18 @@ const FIXED: [(&str, &str); 26] = [
         "id kind format status progress fileName sizeBytes sha256 errorMessage expiresAt downloadUrl createdAt",
     ),
     ("ExportSessionNotesInput", "sessionIds format idempotencyKey"),
+    ("Query", "webhooks webhook"),
+    (
+        "Mutation",
+        "createWebhook updateWebhook deleteWebhook enableWebhook rotateWebhookSecret sendTestWebhook",
+    ),
+    ("Mutation", "redeliverWebhook"),
+    ("CreateWebhookInput", "url description events idempotencyKey"),
+    ("Webhook", "id url description events isActive disabledAt disabledReason failingSince deliveries"),
+    (
+        "WebhookDelivery",
+        "id eventId event body state attempts lastStatus lastError nextAttemptAt deliveredAt",
+    ),
     ("ExportProgressReportInput", "patientId weeks format idempotencyKey"),
 ];
 
@@ -65,7 +77,7 @@ const FIXED_ARGUMENTS: [(&str, &str, &str); 11] = [
 ];
 
 /// Enums whose values are the contract's.
-const FIXED_ENUMS: [(&str, &str); 12] = [
+const FIXED_ENUMS: [(&str, &str); 16] = [
     ("Role", "THERAPIST PATIENT ADMIN"),
     ("SessionStatus", "UPLOADING TRANSCRIBING TRANSCRIBED EXTRACTING_NOTES PROCESSED FAILED"),
     ("Attendance", "SCHEDULED COMPLETED CANCELLED NO_SHOW"),
@@ -84,6 +96,16 @@ const FIXED_ENUMS: [(&str, &str); 12] = [
     ("ExportKind", "SESSION_NOTES PROGRESS_REPORT"),
     ("ExportFormat", "PDF DOCX"),
     ("ExportStatus", "QUEUED RUNNING COMPLETED FAILED EXPIRED"),
+    (
+        "WebhookEvent",
+        "SESSION_SCHEDULED SESSION_RESCHEDULED SESSION_CANCELLED SESSION_NO_SHOW SESSION_COMPLETED",
+    ),
+    (
+        "WebhookEvent",
+        "SESSION_UPDATED SESSION_TRANSCRIBED SESSION_PROCESSED SESSION_FAILED RISK_FLAG_OPENED EXPORT_READY",
+    ),
+    ("WebhookEvent", "EXPORT_FAILED WEBHOOK_TEST"),
+    ("WebhookDeliveryState", "PENDING DELIVERED FAILED"),
 ];
 
 #[test]

@@ -33,6 +33,9 @@ const OPEN: &[(&str, &str)] = &[
     ("sessions:write", "Mutation.uploadSession Mutation.attachRecording Mutation.retrySession"),
     ("sessions:write", "Mutation.extractNotes Mutation.cancelProcessing"),
     ("audit:read", "Query.auditEvents"),
+    ("webhooks:manage", "Query.webhook Query.webhooks Mutation.createWebhook Mutation.updateWebhook"),
+    ("webhooks:manage", "Mutation.deleteWebhook Mutation.enableWebhook Mutation.rotateWebhookSecret"),
+    ("webhooks:manage", "Mutation.sendTestWebhook Mutation.redeliverWebhook"),
 ];
 
 /// The types that keys see anything of, and the scopes that it takes to get to their fields. Of all others they see nothing.
@@ -66,6 +69,8 @@ const SEEN: &[(&str, &str)] = &[
     ("AggregationRun", "analytics:read"),
     ("ExportJob", "exports:read"),
     ("AuditEvent", "audit:read"),
+    ("Webhook", "webhooks:manage"),
+    ("WebhookDelivery", "webhooks:manage"),
 ];
 
 /// What a field takes beyond its type.
@@ -93,6 +98,7 @@ const UNSEEN: &[&str] = &[
     "User.email",
     "User.authSessions",
     "User.secondFactor",
+    "User.disabledWebhooks",
     // What was paid is between the therapist and the server.
     "ExtractionRun.promptTokens",
     "ExtractionRun.completionTokens",

@@ -98,6 +98,21 @@ pub(super) const OPERATIONS: &[Operation] = &[
         THERAPISTS,
     ),
     alone("Mutation.revokeApiKey", "id: $key", OWN_THERAPIST),
+    op("Query.node", "id: $webhook", OWN_EXPORT_OR_NOTHING),
+    op("Query.node", "id: $delivery", OWN_EXPORT_OR_NOTHING),
+    op("Query.webhooks", "", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN]),
+    op("Query.webhook", "id: $webhook", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN]),
+    op(
+        "Mutation.createWebhook",
+        "input: { url: \"https://93.184.216.34/hook\", events: [EXPORT_READY] }",
+        THERAPISTS,
+    ),
+    op("Mutation.updateWebhook", "input: { id: $webhook, description: \"#n\" }", OWN_THERAPIST),
+    op("Mutation.enableWebhook", "id: $webhook", OWN_THERAPIST),
+    op("Mutation.rotateWebhookSecret", "id: $webhook", OWN_THERAPIST),
+    op("Mutation.sendTestWebhook", "id: $webhook", OWN_THERAPIST),
+    op("Mutation.redeliverWebhook", "deliveryId: $delivery", OWN_THERAPIST),
+    alone("Mutation.deleteWebhook", "id: $webhook", OWN_THERAPIST),
     op("Query.users", "search: \"jane\"", ADMINS),
     op(
         "Query.users",
@@ -487,7 +502,7 @@ pub(super) const TYPES: &[Type] = &[
             (TREATMENT_AND_ADMIN, "id fullName role timezone isActive"),
             ("therapist admin", "email"),
             // One's own only.
-            (THERAPIST, "authSessions secondFactor"),
+            (THERAPIST, "authSessions secondFactor disabledWebhooks"),
         ],
     },
     Type {
@@ -566,6 +581,22 @@ pub(super) const TYPES: &[Type] = &[
             (COUNTED, "isScheduled nextRunAt"),
             // Recordings are kept unless it is set.
             (NOBODY, "audioRetentionDays"),
+        ],
+    },
+    Type {
+        name: "Webhook",
+        door: "webhook(id: $webhook) { % }",
+        shown: &[
+            (THERAPIST, "id url description events isActive disabledAt disabledReason failingSince"),
+            (THERAPIST, "previousSecretExpiresAt createdAt updatedAt deliveries"),
+        ],
+    },
+    Type {
+        name: "WebhookDelivery",
+        door: "webhook(id: $webhook) { deliveries { nodes { % } } }",
+        shown: &[
+            (THERAPIST, "id webhook eventId event body state attempts lastStatus lastError lastAttemptAt"),
+            (THERAPIST, "nextAttemptAt deliveredAt createdAt"),
         ],
     },
     Type {

@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 pub(crate) mod object_store;
 pub(crate) mod practice;
 pub(crate) mod provider;
+pub(crate) mod receiver;
 pub(crate) mod socket;
 pub(crate) mod tus;
 pub(crate) mod wer;

@@ -42,8 +42,8 @@ pub(crate) const SECRET: &str = "a secret of the tests, and of nobody else";
 pub(crate) struct Practice {
     pub(crate) app: TestApp,
     actors: BTreeMap<&'static str, Client>,
-    /// What the tests name: `patient`, `session`, `segment`, `waiting`, `planned`, `export`, `therapist`,
-    /// `key`, `cursor`.
+    /// What the tests name: `patient`, `session`, `segment`, `waiting`, `planned`, `export`, `webhook`, `delivery`,
+    /// `therapist`, `key`, `cursor`.
     pub(crate) ids: BTreeMap<&'static str, String>,
 }
 
@@ -77,6 +77,8 @@ impl Practice {
             ("waiting", upload(&jane, &patient).await),
             ("planned", schedule(&jane, &patient).await),
             ("export", export(&jane, &session).await),
+            ("webhook", webhook(&jane).await),
+            ("delivery", first_delivery(&app).await),
             ("therapist", user_id(&jane).await),
             ("key", jane.api_key(&["ANALYTICS_READ"]).await.0),
             ("cursor", format!("c{}", "f".repeat(32))),
@@ -141,6 +143,12 @@ impl Practice {
             "UPDATE export_jobs SET status = 'COMPLETED', file_key = id::text, file_name = 'Session notes Maria Zauberfluss.pdf',
                 size_bytes = 1, sha256 = repeat('0', 64), warnings = '{A letter is missing.}', progress = 100,
                 error_message = NULL, expires_at = created_at + interval '7 days'"
+                .to_owned(),
+            "UPDATE webhooks SET description = 'Calendar', previous_secret = secret, previous_secret_expires_at = created_at,
+                failing_since = created_at, disabled_at = created_at, disabled_reason = 'FAILING'"
+                .to_owned(),
+            "UPDATE webhook_deliveries SET last_status = 500, last_error = 'It answered 500.', last_attempt_at = created_at,
+                delivered_at = created_at"
                 .to_owned(),
             "INSERT INTO second_factors (user_id, secret, last_step, confirmed_at, created_at, updated_at)
                 SELECT id, '', 0, created_at, created_at, created_at FROM users WHERE email = 'jane@example.com'"
@@ -264,6 +272,23 @@ async fn export(jane: &Client, session: &str) -> String {
         exportSessionNotes(input: { sessionIds: [$id], format: PDF }) { exportJob { id } } }";
     let payload = jane.call(query, json!({ "id": session })).await["exportSessionNotes"].clone();
     payload["exportJob"]["id"].as_str().unwrap_or_else(|| panic!("{payload}")).to_owned()
+}
+
+/// Makes a webhook, and sends it a test that nobody delivers; the webhook's id.
+async fn webhook(jane: &Client) -> String {
+    let query =
+        "mutation { createWebhook(input: { url: \"https://93.184.216.34/hook\", events: [EXPORT_FAILED] }) {
+        webhook { id } } }";
+    let payload = jane.call(query, json!({})).await["createWebhook"].clone();
+    let id = payload["webhook"]["id"].as_str().unwrap_or_else(|| panic!("{payload}")).to_owned();
+    let query = "mutation ($id: ID!) { sendTestWebhook(id: $id) { webhookDelivery { id } } }";
+    jane.call(query, json!({ "id": id })).await;
+    id
+}
+
+async fn first_delivery(app: &TestApp) -> String {
+    let first = "SELECT id::text FROM webhook_deliveries";
+    sqlx::query_scalar(first).fetch_one(app.app.pool()).await.unwrap()
 }
 
 async fn release(jane: &Client, session: &str) {
