@@ -310,3 +310,59 @@ pub struct Origin {
     /// What the client calls itself.
     pub user_agent: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(scopes: impl IntoIterator<Item = Scope>) -> Actor {
+        let scopes = scopes.into_iter().collect();
+        Actor::ApiKey { id: Uuid::now_v7(), owner: Uuid::now_v7(), scopes, zone: Tz::UTC }
+    }
+
+    #[test]
+    fn a_key_with_every_scope_is_nobody_where_people_are_asked_for() {
+        let key = key(Scope::ALL);
+        let refused = [key.user_id(), key.therapist_id(), key.admin_id(), key.patient_user_id()];
+        assert!(refused.iter().all(|refused| matches!(refused, Err(Error::NotForKeys))), "{refused:?}");
+        assert!(matches!(key.cleans_up_files_of(), Err(Error::NotForKeys)));
+        assert!(!key.knows_costs());
+    }
+
+    #[test]
+    fn a_key_is_its_owner_where_one_of_its_scopes_is_named_and_nowhere_else() {
+        for scope in Scope::ALL {
+            let key = key([scope]);
+            let Actor::ApiKey { owner, .. } = key else { panic!("a key") };
+            for asked in Scope::ALL {
+                let (is_in, therapist) = (key.logged_in_or(asked), key.therapist_or(asked));
+                if asked == scope {
+                    assert!(is_in.is_ok() && therapist.is_ok_and(|id| id == owner));
+                } else {
+                    assert!(matches!(is_in, Err(Error::LacksScope(lacking)) if lacking == asked));
+                    assert!(matches!(therapist, Err(Error::LacksScope(lacking)) if lacking == asked));
+                }
+                assert_eq!(key.reads_clinical_content(asked), asked == scope);
+            }
+            assert_eq!(key.notes_view().is_some(), scope == Scope::NotesRead);
+            assert_eq!(key.knows_patients_by_name(), scope == Scope::PatientsRead);
+            assert_eq!(key.knows_accounts_by_name(Role::Patient), scope == Scope::PatientsRead);
+            assert_eq!(key.follows_aggregation().is_ok(), scope == Scope::AnalyticsRead);
+        }
+    }
+
+    #[test]
+    fn people_need_no_scopes_and_strangers_have_none() {
+        let role = |role| Actor::User { id: Uuid::now_v7(), role, auth_session: Uuid::nil(), zone: Tz::UTC };
+        for scope in Scope::ALL {
+            assert!(role(Role::Therapist).therapist_or(scope).is_ok());
+            for other in [Role::Patient, Role::Admin] {
+                assert!(role(other).logged_in_or(scope).is_ok());
+                assert!(matches!(role(other).therapist_or(scope), Err(Error::Forbidden)));
+                assert!(!role(other).reads_clinical_content(scope));
+            }
+            assert!(matches!(Actor::Anonymous.logged_in_or(scope), Err(Error::Unauthenticated)));
+            assert!(matches!(Actor::Anonymous.therapist_or(scope), Err(Error::Unauthenticated)));
+        }
+    }
+}

@@ -38,7 +38,7 @@ const MOST: u64 = 50;
 const CREATE: &str = "api_key.create";
 
 /// A key somebody wants to have.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewApiKey {
     /// What to call it.
     pub name: String,
@@ -57,7 +57,7 @@ pub struct NewApiKey {
 }
 
 /// A key, and, when it has just been made, its secret.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MadeApiKey {
     /// The key.
     pub key: Model,

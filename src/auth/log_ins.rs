@@ -6,11 +6,21 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Tra
 use uuid::Uuid;
 
 use super::refresh_token::{self, Which};
-use super::{Auth, password};
+use super::{Auth, api_key, password};
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
 use crate::entity::{auth_session, user};
 use crate::error::{Code, Error, Result, UserError};
+
+/// A password that is to be another one.
+pub struct PasswordChange<'a> {
+    /// As it is.
+    pub current: &'a str,
+    /// As it shall be.
+    pub new: &'a str,
+    /// Whether the API keys end with it: whoever knew the password may have made one.
+    pub revoke_api_keys: bool,
+}
 
 impl Auth {
     /// The newest hundred log-ins of a user that can still be refreshed, newest first.
@@ -65,7 +75,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Changes the asker's password, and ends all other log-ins.
+    /// Changes the asker's password, and ends all other log-ins; the API keys if that is asked for.
     ///
     /// # Errors
     /// `INVALID_CREDENTIALS` on `currentPassword`; `WEAK_PASSWORD` on `newPassword`; [`Error::Unauthenticated`] when the
@@ -74,8 +84,9 @@ impl Auth {
         &self,
         actor: &Actor,
         origin: &Origin,
-        (current, new): (&str, &str),
+        change: PasswordChange<'_>,
     ) -> Result<user::Model> {
+        let PasswordChange { current, new, revoke_api_keys } = change;
         self.limits.proof_of_user(actor, origin).await?;
         loop {
             let user = self.viewer(actor).await?;
@@ -89,10 +100,12 @@ impl Auth {
             let hash = self.passwords.hash(new.to_owned()).await?;
             let txn = self.db.begin().await?;
             if let Some(user) = self.replace_password(&txn, actor, &user, hash).await? {
-                let event = audit::Event {
-                    changed_fields: vec!["password"],
-                    ..about(user.id, "user.change_password")
-                };
+                let mut changed_fields = vec!["password"];
+                if revoke_api_keys {
+                    api_key::revoke_all_of(&txn, user.id, self.clock.now()).await?;
+                    changed_fields.push("apiKeys");
+                }
+                let event = audit::Event { changed_fields, ..about(user.id, "user.change_password") };
                 self.witness_by(&txn, (actor, origin), event).await?;
                 txn.commit().await?;
                 self.presence.nudge();

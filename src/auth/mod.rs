@@ -6,7 +6,7 @@ pub mod api_key;
 mod challenge;
 pub mod email;
 pub mod invitation;
-mod log_ins;
+pub mod log_ins;
 pub mod network;
 pub mod password;
 pub mod presence;

@@ -97,32 +97,31 @@ impl Presented {
     }
 }
 
-/// The key with this hash, for whoever holds the secret: one read, by an index.
+/// The key that a statement of [`with_secret`] or [`let_in_before`] finds.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn presented(db: &impl ConnectionTrait, secret_hash: &str) -> Result<Option<Presented>, DbErr> {
-    find_presented(db, "secret_hash", secret_hash.into()).await
+pub async fn presented(db: &impl ConnectionTrait, statement: Statement) -> Result<Option<Presented>, DbErr> {
+    Presented::find_by_statement(statement).one(db).await
+}
+
+/// The key with this hash, for whoever holds the secret: one read, by two indexes.
+#[must_use]
+pub fn with_secret(secret_hash: &str) -> Statement {
+    presented_with("secret_hash", secret_hash.into())
 }
 
 /// The key of an actor that was let in before.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn presented_before(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Presented>, DbErr> {
-    find_presented(db, "api_keys.id", id.into()).await
+#[must_use]
+pub fn let_in_before(id: Uuid) -> Statement {
+    presented_with("api_keys.id", id.into())
 }
 
-async fn find_presented(
-    db: &impl ConnectionTrait,
-    column: &'static str,
-    value: Value,
-) -> Result<Option<Presented>, DbErr> {
+fn presented_with(column: &'static str, value: Value) -> Statement {
     let query = format!(
         "SELECT api_keys.id, owner_id, scopes, allowed_ips, expires_at, last_used_at, revoked_at, timezone,
             is_active AND role = 'THERAPIST' AS owner_is_welcome
         FROM api_keys JOIN users ON users.id = owner_id WHERE {column} = $1"
     );
-    let statement = Statement::from_sql_and_values(DatabaseBackend::Postgres, query, [value]);
-    Presented::find_by_statement(statement).one(db).await
+    Statement::from_sql_and_values(DatabaseBackend::Postgres, query, [value])
 }

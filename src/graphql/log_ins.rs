@@ -6,6 +6,7 @@ use super::auth::LogOutPayload;
 use super::context::{ContextExt, uuid};
 use super::error::{ApiResult, UserErrorView, payload};
 use super::user::{AuthSession, UserPayload};
+use crate::auth::log_ins::PasswordChange;
 
 /// The password as it is, and as it shall be.
 #[derive(InputObject)]
@@ -16,6 +17,9 @@ pub(super) struct ChangePasswordInput {
     /// 8 to 128 characters; not one of the commonest, nor your e-mail or name.
     #[graphql(secret)]
     new_password: String,
+    /// Ends all of your API keys as well: whoever knew the password may have made one.
+    #[graphql(default)]
+    revoke_api_keys: bool,
 }
 
 /// The log-in that has ended, or why it has not.
@@ -50,15 +54,16 @@ impl LogInsMutation {
         LogOutPayload::new(ctx.app().auth.log_out_everywhere(ctx.actor(), ctx.origin()).await)
     }
 
-    /// Changes your password, and ends all of your other log-ins. For everybody who is logged in.
+    /// Changes your password, and ends all of your other log-ins; your API keys only if you say so. For everybody who is logged in.
     /// Codes: INVALID_CREDENTIALS, WEAK_PASSWORD.
     async fn change_password(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The password as it is, and as it shall be.")] input: ChangePasswordInput,
     ) -> ApiResult<UserPayload> {
-        let ChangePasswordInput { current_password, new_password } = input;
-        let passwords = (current_password.as_str(), new_password.as_str());
-        UserPayload::new(ctx.app().auth.change_password(ctx.actor(), ctx.origin(), passwords).await)
+        let ChangePasswordInput { current_password, new_password, revoke_api_keys } = input;
+        let (current, new) = (current_password.as_str(), new_password.as_str());
+        let change = PasswordChange { current, new, revoke_api_keys };
+        UserPayload::new(ctx.app().auth.change_password(ctx.actor(), ctx.origin(), change).await)
     }
 }

@@ -6,6 +6,8 @@ mod use_of_keys;
 use chrono::TimeDelta;
 use futures::future::join_all;
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+use therapybridge::entity::api_key::with_secret;
 
 use super::log_ins::{change_password, deactivate};
 use super::second_factor::{Holder, Log, dump};
@@ -207,6 +209,49 @@ async fn keys_outlive_log_ins_and_passwords_and_end_for_good_with_the_account() 
     assert_eq!(patients(&integration).await, "UNAUTHENTICATED", "what ended stays ended");
     let revoked = format!("SELECT count(*) FROM api_keys WHERE id = '{id}' AND revoked_at IS NOT NULL");
     assert_eq!(app.count(&revoked).await, 1);
+}
+
+#[tokio::test]
+async fn keys_end_with_a_password_that_somebody_knew() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let (_, integration) = jane.api_key(&["PATIENTS_READ"]).await;
+    let (_, of_eve) = app.therapist("eve").await.api_key(&["PATIENTS_READ"]).await;
+    let change = "mutation ($current: String!) { changePassword(input: {
+        currentPassword: $current, newPassword: \"another horse entirely\", revokeApiKeys: true }) { userErrors { code message } } }";
+    let wrong = jane.call(change, json!({ "current": "not it at all" })).await["changePassword"].clone();
+    assert_eq!((code(&wrong), patients(&integration).await.as_str()), ("INVALID_CREDENTIALS", "data"));
+    let changed = jane.call(change, json!({ "current": PASSWORD })).await["changePassword"].clone();
+    assert_eq!(changed["userErrors"], json!([]));
+    assert_eq!(patients(&integration).await, "UNAUTHENTICATED");
+    assert_eq!((patients(&jane).await.as_str(), patients(&of_eve).await.as_str()), ("data", "data"));
+    let told = "SELECT count(*) FROM audit_events WHERE action = 'user.change_password'
+        AND changed_fields = '{password,apiKeys}'";
+    assert_eq!(app.count(told).await, 1);
+}
+
+#[tokio::test]
+async fn a_key_is_checked_in_one_read_of_two_indexes() {
+    let app = TestApp::new().await;
+    app.run(
+        "INSERT INTO users (id, email, hashed_password, full_name, role, created_at, updated_at)
+            SELECT gen_random_uuid(), n || '@example.com', 'x', 'x', 'THERAPIST', now(), now()
+            FROM generate_series(1, 20000) n;
+        INSERT INTO api_keys
+            (id, owner_id, name, prefix, secret_hash, scopes, allowed_ips, expires_at, created_at, updated_at)
+            SELECT gen_random_uuid(), id, 'x', 'x', rpad(id::text, 64, 'x'), '{audit:read}', '{}', now() + interval '1 day',
+                now(), now() FROM users;
+        ANALYZE",
+    )
+    .await;
+    let read = with_secret(&"0".repeat(64)).to_string();
+    let plan: Vec<String> =
+        sqlx::query_scalar(AssertSqlSafe(format!("EXPLAIN {read}"))).fetch_all(app.app.pool()).await.unwrap();
+    let plan = plan.join("\n");
+    for index in ["users_pkey", "api_keys_secret_hash_key"] {
+        assert!(plan.contains(index), "{plan}");
+    }
+    assert!(!plan.contains("Seq Scan"), "{plan}");
 }
 
 #[tokio::test]

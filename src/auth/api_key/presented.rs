@@ -13,7 +13,7 @@ use super::{addresses, secret};
 use crate::actor::Actor;
 use crate::auth::presence::Pass;
 use crate::auth::{Auth, Bearer};
-use crate::entity::api_key::{Column, Entity, Presented, presented, presented_before};
+use crate::entity::api_key::{Column, Entity, Presented, let_in_before, presented, with_secret};
 use crate::error::{Error, Result};
 
 /// Uses that follow each other sooner are not told apart.
@@ -48,7 +48,8 @@ impl Auth {
         let hash = secret::hash(token).ok_or(Error::Unauthenticated)?;
         // In first, then the look: no end of the key is missed.
         let attendance = self.presence.attend(Pass::ApiKey(hash));
-        let key = presented(&self.db, &hex::encode(hash)).await?.ok_or(Error::Unauthenticated)?;
+        let key = presented(&self.db, with_secret(&hex::encode(hash))).await?;
+        let key = key.ok_or(Error::Unauthenticated)?;
         if !is_good(&key, self.clock.now()) || !addresses::admit(&key.allowed_ips, ip) {
             return Err(Error::Unauthenticated);
         }
@@ -61,7 +62,7 @@ impl Auth {
     /// # Errors
     /// [`Error::Unauthenticated`] once it is revoked or expired, or its owner no active therapist any more.
     pub(in crate::auth) async fn key_still_welcome(&self, id: Uuid) -> Result<()> {
-        let key = presented_before(&self.db, id).await?;
+        let key = presented(&self.db, let_in_before(id)).await?;
         if key.is_some_and(|key| is_good(&key, self.clock.now())) {
             Ok(())
         } else {
@@ -78,7 +79,7 @@ impl Auth {
             return Ok(if self.has_run_out(token) { Blame::RunOut } else { Blame::Unknown });
         }
         let Some(hash) = secret::hash(token) else { return Ok(Blame::Unknown) };
-        Ok(match presented(&self.db, &hex::encode(hash)).await? {
+        Ok(match presented(&self.db, with_secret(&hex::encode(hash))).await? {
             None => Blame::Unknown,
             Some(key) if has_run_out(&key, self.clock.now()) => Blame::RunOut,
             Some(key) => Blame::ApiKey(key.actor()),

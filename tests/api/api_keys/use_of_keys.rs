@@ -98,6 +98,26 @@ async fn the_trail_names_the_owner_and_the_key() {
 }
 
 #[tokio::test]
+async fn the_trail_names_no_patient_to_a_key_that_may_not_know_them() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let (maria, record) = app.patient_user(&jane, "maria").await;
+    let session = jane.session(&record, recording("cbr.mp3")).await;
+    app.run_jobs().await;
+    let release = "mutation ($id: ID!) { releaseSummary(sessionId: $id) { userErrors { code } } }";
+    jane.call(release, json!({ "id": session })).await;
+    let read = "query ($id: ID!) { session(id: $id) { notes { patientSummary } } }";
+    maria.call(read, json!({ "id": session })).await;
+    let (_, auditor) = jane.api_key(&["AUDIT_READ"]).await;
+    let (_, knowing) = jane.api_key(&["AUDIT_READ", "PATIENTS_READ"]).await;
+    for (client, name) in [(&jane, json!("maria")), (&knowing, json!("maria")), (&auditor, Value::Null)] {
+        let events = told(client, "session.read_notes").await;
+        assert_eq!((&events[0]["actorRole"], &events[0]["actorName"]), (&json!("PATIENT"), &name));
+        assert_eq!((&events[0]["ip"], &events[0]["apiKeyId"]), (&Value::Null, &Value::Null));
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_for_the_key_is_null_with_a_reason_and_the_rest_is_there() {
     let app = TestApp::new().await;
     let jane = app.therapist("jane").await;
