@@ -233,8 +233,8 @@ impl Extension for Recorder {
         let asker: Option<Arc<Asker>> = asker.cloned();
         let registry = &ctx.schema_env.registry;
         if let Some(asker) = asker {
-            let asked = roots(&mut request, registry);
-            let (operation, roots) = asked.unwrap_or((OperationType::Query, Vec::new()));
+            let wanted = roots(&mut request, registry);
+            let (operation, roots) = wanted.unwrap_or((OperationType::Query, Vec::new()));
             // A request is prepared once.
             let _ = self.asked.set(Asked { asker, operation, roots });
             self.admit(registry).await?;

@@ -21,7 +21,8 @@ const LIST: &str = "{ apiKeys { totalCount nodes {
 fn input(change: Value) -> Value {
     let mut input = json!({ "name": "Dashboard", "scopes": ["PATIENTS_READ"], "password": PASSWORD,
         "expiresAt": "2026-04-01T00:00:00Z" });
-    input.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    let Value::Object(change) = change else { panic!("not an input: {change}") };
+    input.as_object_mut().unwrap().extend(change);
     input
 }
 
