@@ -200,13 +200,26 @@ impl Costs {
         if works.iter().all(|work| self.free.is(*work)) { Ok(()) } else { self.check(therapist_id).await }
     }
 
-    /// What a session has cost so far, every result counted.
+    /// What these sessions have cost so far, every result counted; of those that have cost anything. Whoever asks has been
+    /// shown them.
     ///
     /// # Errors
     /// Only faults.
-    pub async fn of_session(&self, session: &session::Model) -> Result<Vec<Line>> {
-        let query = lines_where("session_id = $1");
-        Ok(Line::find_by_statement(statement(query, [session.id.into()])).all(&self.db).await?)
+    pub async fn of_sessions(&self, session_ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<Line>>> {
+        #[derive(FromQueryResult)]
+        struct Of {
+            session_id: Uuid,
+            #[sea_orm(nested)]
+            line: Line,
+        }
+        let query = lines_by("session_id, ", "session_id = ANY($1)");
+        let rows =
+            Of::find_by_statement(statement(query, [session_ids.to_vec().into()])).all(&self.db).await?;
+        let mut lines: HashMap<Uuid, Vec<Line>> = HashMap::new();
+        for Of { session_id, line } in rows {
+            lines.entry(session_id).or_default().push(line);
+        }
+        Ok(lines)
     }
 
     /// A month's costs, the present one if none is named: a therapist's own, an admin's of everybody.
@@ -271,12 +284,17 @@ fn exceeded(budget: f64) -> UserError {
 }
 
 fn lines_where(filter: &str) -> String {
+    lines_by("", filter)
+}
+
+/// Lines for each of what `columns` name, with a comma behind.
+fn lines_by(columns: &str, filter: &str) -> String {
     format!(
-        "SELECT work, provider, model, coalesce(sum(audio_ms), 0)::bigint AS audio_ms,
+        "SELECT {columns}work, provider, model, coalesce(sum(audio_ms), 0)::bigint AS audio_ms,
                 coalesce(sum(prompt_tokens), 0)::bigint AS prompt_tokens,
                 coalesce(sum(completion_tokens), 0)::bigint AS completion_tokens,
                 coalesce(sum(cost_usd), 0)::float8 AS usd, count(*) FILTER (WHERE cost_usd IS NULL) AS unpriced
-         FROM costs WHERE {filter} GROUP BY work, provider, model ORDER BY work DESC, provider, model"
+         FROM costs WHERE {filter} GROUP BY {columns}work, provider, model ORDER BY work DESC, provider, model"
     )
 }
 

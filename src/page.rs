@@ -14,7 +14,7 @@ const DEFAULT: i32 = 25;
 const MOST: i32 = 100;
 
 /// Which page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PageArgs {
     first: u64,
     after: Option<Uuid>,
@@ -58,11 +58,24 @@ impl PageArgs {
         id: impl ColumnTrait,
         db: &impl ConnectionTrait,
     ) -> Result<Page<E::Model>, DbErr> {
+        Ok(self.cut(self.ordered(select, id).all(db).await?))
+    }
+
+    /// The rows of the page of `select`, and one more where there is: see [`cut`](Self::cut).
+    pub fn ordered<E: EntityTrait>(self, select: Select<E>, id: impl ColumnTrait) -> Select<E> {
         let select = match self.after {
             Some(after) => select.filter(id.lt(after)),
             None => select,
         };
-        self.cut(select.order_by_desc(id), db).await
+        select.order_by_desc(id).limit(self.first + 1)
+    }
+
+    /// Makes a page of rows that were asked for one too many.
+    #[must_use]
+    pub fn cut<T>(self, mut rows: Vec<T>) -> Page<T> {
+        let has_next = rows.len() as u64 > self.first;
+        rows.truncate(usize::try_from(self.first).unwrap_or(usize::MAX));
+        Page { rows, has_next }
     }
 
     /// Fetches the page of `select` in the order of a time of the rows, which need not be that of their ids.
@@ -84,18 +97,8 @@ impl PageArgs {
             }
             None => select,
         };
-        self.cut(select.order_by_desc(time).order_by_desc(id), db).await
-    }
-
-    async fn cut<E: EntityTrait>(
-        self,
-        select: Select<E>,
-        db: &impl ConnectionTrait,
-    ) -> Result<Page<E::Model>, DbErr> {
-        let mut rows = select.limit(self.first + 1).all(db).await?;
-        let has_next = rows.len() as u64 > self.first;
-        rows.truncate(usize::try_from(self.first).unwrap_or(usize::MAX));
-        Ok(Page { rows, has_next })
+        let select = select.order_by_desc(time).order_by_desc(id).limit(self.first + 1);
+        Ok(self.cut(select.all(db).await?))
     }
 }
 

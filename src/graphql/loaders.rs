@@ -7,11 +7,13 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::runtime::{TokioSpawner, TokioTimer};
 use uuid::Uuid;
 
+use super::session_loader::SessionLoader;
 use crate::actor::Actor;
 use crate::app::App;
 use crate::auth::Auth;
 use crate::auth::invitation::Invitations;
-use crate::entity::{patient, patient_invitation, summary_release, user};
+use crate::auth::second_factor::SecondFactor;
+use crate::entity::{auth_session, patient, patient_invitation, summary_release, user};
 use crate::error::Error;
 use crate::patients::Patients;
 use crate::sessions::Sessions;
@@ -28,6 +30,10 @@ pub(super) struct Loaders {
     pub(super) doers: DataLoader<DoerLoader>,
     /// Releases in force, by session.
     pub(super) releases: DataLoader<ReleaseLoader>,
+    /// What belongs to sessions that the asker has been shown.
+    pub(super) sessions: DataLoader<SessionLoader>,
+    /// What belongs to the asker's own account.
+    pub(super) account: DataLoader<AccountLoader>,
 }
 
 impl Loaders {
@@ -37,14 +43,21 @@ impl Loaders {
         let therapists = TherapistLoader { auth: app.auth.clone(), actor: actor.clone() };
         let doers = DoerLoader(app.auth.clone());
         let releases = ReleaseLoader(app.sessions.clone());
+        let sessions = SessionLoader::new(app.clone(), actor.clone());
         Self {
-            patients: DataLoader::new(patients, TokioSpawner::current(), TokioTimer::default()),
-            invitations: DataLoader::new(invitations, TokioSpawner::current(), TokioTimer::default()),
-            therapists: DataLoader::new(therapists, TokioSpawner::current(), TokioTimer::default()),
-            doers: DataLoader::new(doers, TokioSpawner::current(), TokioTimer::default()),
-            releases: DataLoader::new(releases, TokioSpawner::current(), TokioTimer::default()),
+            patients: loader(patients),
+            invitations: loader(invitations),
+            therapists: loader(therapists),
+            doers: loader(doers),
+            releases: loader(releases),
+            sessions: loader(sessions),
+            account: loader(AccountLoader(app.auth.clone())),
         }
     }
+}
+
+fn loader<T>(loader: T) -> DataLoader<T> {
+    DataLoader::new(loader, TokioSpawner::current(), TokioTimer::default())
 }
 
 pub(super) struct PatientLoader {
@@ -116,5 +129,48 @@ impl Loader<Uuid> for ReleaseLoader {
     async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, summary_release::Model>, Arc<Error>> {
         let rows = self.0.releases(ids).await.map_err(Arc::new)?;
         Ok(rows.into_iter().map(|row| (row.session_id, row)).collect())
+    }
+}
+
+/// Loads what belongs to an account; nobody asks for another one than their own.
+pub(super) struct AccountLoader(Auth);
+
+/// The log-ins of a user.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct LogInsOf(pub(super) Uuid);
+
+/// The second factor of a user.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct SecondFactorOf(pub(super) Uuid);
+
+impl Loader<LogInsOf> for AccountLoader {
+    type Value = Arc<Vec<auth_session::Model>>;
+    type Error = Arc<Error>;
+
+    async fn load(
+        &self,
+        keys: &[LogInsOf],
+    ) -> Result<HashMap<LogInsOf, Arc<Vec<auth_session::Model>>>, Arc<Error>> {
+        let mut all = HashMap::new();
+        for key in keys {
+            all.insert(key.clone(), Arc::new(self.0.auth_sessions(key.0).await.map_err(Arc::new)?));
+        }
+        Ok(all)
+    }
+}
+
+impl Loader<SecondFactorOf> for AccountLoader {
+    type Value = Option<SecondFactor>;
+    type Error = Arc<Error>;
+
+    async fn load(
+        &self,
+        keys: &[SecondFactorOf],
+    ) -> Result<HashMap<SecondFactorOf, Option<SecondFactor>>, Arc<Error>> {
+        let mut all = HashMap::new();
+        for key in keys {
+            all.insert(key.clone(), self.0.second_factor(key.0).await.map_err(Arc::new)?);
+        }
+        Ok(all)
     }
 }

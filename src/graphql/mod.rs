@@ -33,6 +33,7 @@ mod roots;
 mod scopes;
 mod second_factor;
 mod session;
+mod session_loader;
 mod subscription;
 mod trail;
 mod transcript;

@@ -7,14 +7,13 @@ use super::connection::{ConnectionOf, connection, wants_total};
 use super::context::{ContextExt, uuid};
 use super::error::{ApiError, ApiResult, UserErrorView, payload};
 use super::invitation::Invitation;
-use super::session::{Session, sessions_connection};
+use super::session::{Session, sessions_of};
 use super::user::User;
 use crate::actor::scope::Scope;
 use crate::entity::patient::Model;
 use crate::error::{Error, UserError};
 use crate::page::PageArgs;
 use crate::patients::{PatientChange, PatientInput};
-use crate::sessions::SessionFilter;
 
 /// A patient record of a therapist.
 #[derive(Clone, Description)]
@@ -71,8 +70,7 @@ impl Patient {
         #[graphql(desc = "How many, 1 to 100; 25 if missing.")] first: Option<i32>,
         #[graphql(desc = "Cursor of the last one of the page before.")] after: Option<String>,
     ) -> ApiResult<ConnectionOf<Session>> {
-        let filter = SessionFilter { patient_id: Some(self.0.id), ..SessionFilter::default() };
-        sessions_connection(ctx, &filter, first, after).await
+        sessions_of(ctx, self.0.id, first, after).await
     }
 
     /// When the record was made.

@@ -1,8 +1,11 @@
 //! Sessions.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Description, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
+use uuid::Uuid;
 
 use super::connection::{ConnectionOf, connection, wants_total};
 use super::context::{ContextExt, uuid};
@@ -12,14 +15,17 @@ use super::error::{ApiError, ApiResult, UserErrorView, payload};
 use super::notes::{Notes, RiskScreen};
 use super::patient::Patient;
 use super::release::SummaryRelease;
+use super::session_loader::{CostOf, PiecesOf, Run, SessionCountOf, SessionsOf, TranscriptOf};
 use super::transcript::{self, TranscriptSegment, Transcription};
 use super::upload::Upload;
 use super::user::User;
+use crate::actor::NotesView;
 use crate::actor::scope::Scope;
 use crate::entity::session::{Attendance, Model, Status};
+use crate::entity::summary_release;
 use crate::error::{Error, UserError};
 use crate::events::Event;
-use crate::page::PageArgs;
+use crate::page::{Page, PageArgs};
 use crate::sessions::SessionFilter;
 use crate::sessions::upload::{Interrupted, NewRecording, NewSession, Place};
 use crate::sessions::wish::Wish;
@@ -33,6 +39,10 @@ impl Session {
     pub(super) fn at(row: Model, event: &Event) -> ApiResult<Self> {
         let status = event.status()?;
         Ok(Self(Model { status, version: event.version, progress: event.progress, ..row }))
+    }
+
+    async fn released(&self, ctx: &Context<'_>) -> ApiResult<Option<summary_release::Model>> {
+        ctx.loaders().releases.load_one(self.0.id).await.map_err(|error| ApiError::shared(error).into())
     }
 }
 
@@ -114,17 +124,14 @@ impl Session {
 
     /// The transcript as text, a line an utterance; null until the first piece is recognised. For the therapist; null
     /// for others. Reading it is audited.
-    async fn transcript_text(&self, ctx: &Context<'_>) -> ApiResult<Option<String>> {
+    async fn transcript_text(&self, ctx: &Context<'_>) -> ApiResult<Option<Arc<String>>> {
         if !ctx.actor().reads_clinical_content(Scope::TranscriptsRead) {
             return Ok(None);
         }
-        let rows = ctx.app().sessions.transcript(&self.0).await?;
-        if rows.is_empty() {
-            return Ok(None);
-        }
+        let loaded = ctx.loaders().sessions.load_one(TranscriptOf(self.0.id)).await;
+        let Some(text) = loaded.map_err(ApiError::shared)? else { return Ok(None) };
         ctx.witness_read("session.read_transcript", &self.0)?;
-        let lines: Vec<_> = rows.into_iter().map(|row| row.text).collect();
-        Ok(Some(lines.join("\n")))
+        Ok(Some(text))
     }
 
     /// The transcript, an utterance a node, in order; pieces appear while the recording is recognised. For the
@@ -150,17 +157,23 @@ impl Session {
         if !ctx.actor().reads_clinical_content(Scope::SessionsRead) {
             return Ok(None);
         }
-        let pieces = ctx.app().sessions.pieces(&self.0).await?;
-        Ok((!pieces.is_empty()).then(|| Transcription::new(&self.0, &pieces)))
+        let pieces = ctx.loaders().sessions.load_one(PiecesOf(self.0.id)).await.map_err(ApiError::shared)?;
+        Ok(pieces.map(|pieces| Transcription::new(&self.0, &pieces)))
     }
 
     /// The clinical notes; null until they are written. For the therapist; the patient reads summary, strategies and
     /// action items of the version that was released, and null before; null for others. Reading them is audited.
     async fn notes(&self, ctx: &Context<'_>) -> ApiResult<Option<Notes>> {
         let Some(view) = ctx.actor().notes_view() else { return Ok(None) };
-        let Some(run) = ctx.app().sessions.notes(view, &self.0).await? else { return Ok(None) };
+        let id = match view {
+            NotesView::Latest => self.0.extraction_run_id,
+            NotesView::Released => self.released(ctx).await?.map(|release| release.extraction_run_id),
+        };
+        let Some(id) = id else { return Ok(None) };
+        let run = ctx.loaders().sessions.load_one(Run(id)).await.map_err(ApiError::shared)?;
+        let Some(run) = run else { return Ok(None) };
         ctx.witness_read("session.read_notes", &self.0)?;
-        Ok(Some(Notes::new(run, view, &self.0)?))
+        Ok(Some(Notes::new(Arc::unwrap_or_clone(run), view, &self.0)?))
     }
 
     /// What the patient may read of the notes; null while nothing is released. For the therapist and the patient; null
@@ -169,8 +182,7 @@ impl Session {
         if ctx.actor().notes_view().is_none() {
             return Ok(None);
         }
-        let loaded = ctx.loaders().releases.load_one(self.0.id).await.map_err(ApiError::shared)?;
-        Ok(loaded.map(|release| SummaryRelease::new(&release, &self.0, ctx.actor())))
+        Ok(self.released(ctx).await?.map(|release| SummaryRelease::new(&release, &self.0, ctx.actor())))
     }
 
     /// What the lexical risk screen of the transcript found, also when no notes could be written; null until the
@@ -190,7 +202,8 @@ impl Session {
         if !ctx.actor().knows_costs() {
             return Ok(None);
         }
-        Ok(Some(ctx.app().costs.of_session(&self.0).await?.into()))
+        let lines = ctx.loaders().sessions.load_one(CostOf(self.0.id)).await.map_err(ApiError::shared)?;
+        Ok(Some(lines.map(|lines| lines.to_vec()).unwrap_or_default().into()))
     }
 
     /// When the session was entered.
@@ -228,7 +241,7 @@ impl From<SessionFilterInput> for SessionFilter {
     }
 }
 
-pub(super) async fn sessions_connection(
+async fn sessions_connection(
     ctx: &Context<'_>,
     filter: &SessionFilter,
     first: Option<i32>,
@@ -239,6 +252,24 @@ pub(super) async fn sessions_connection(
     let rows = app.sessions.list(actor, filter, page).await?;
     let total = if wants_total(ctx) { app.sessions.count(actor, filter).await? } else { 0 };
     Ok(connection(rows, after.is_some(), total, |row| row.id, Session))
+}
+
+/// A patient's sessions; those of all patients of an answer are read together.
+pub(super) async fn sessions_of(
+    ctx: &Context<'_>,
+    patient_id: Uuid,
+    first: Option<i32>,
+    after: Option<String>,
+) -> ApiResult<ConnectionOf<Session>> {
+    let loader = &ctx.loaders().sessions;
+    let page = SessionsOf(patient_id, PageArgs::new(first, after.as_deref())?);
+    let page = loader.load_one(page).await.map_err(ApiError::shared)?;
+    let total = match wants_total(ctx) {
+        true => loader.load_one(SessionCountOf(patient_id)).await.map_err(ApiError::shared)?,
+        false => None,
+    };
+    let page = page.map_or(Page { rows: Vec::new(), has_next: false }, Arc::unwrap_or_clone);
+    Ok(connection(page, after.is_some(), total.map_or(0, |total| *total), |row| row.id, Session))
 }
 
 #[derive(Default)]

@@ -1,13 +1,16 @@
 //! What was said, and what the therapist puts right in it.
 
+use std::sync::Arc;
+
 use async_graphql::connection::{Connection, Edge};
 use async_graphql::{Context, Description, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::connection::{ConnectionOf, TotalCount, wants_total};
 use super::context::{ContextExt, uuid};
-use super::error::{ApiResult, UserErrorView, payload};
+use super::error::{ApiError, ApiResult, UserErrorView, payload};
 use super::session::{SessionPayload, no_such_session};
+use super::session_loader::{SegmentCountOf, SegmentsOf};
 use crate::entity::session;
 use crate::entity::transcript_piece;
 use crate::entity::transcript_segment::SpeakerRole;
@@ -223,13 +226,18 @@ pub(super) async fn connection(
     first: Option<i32>,
     after: Option<String>,
 ) -> ApiResult<ConnectionOf<TranscriptSegment>> {
-    let sessions = &ctx.app().sessions;
+    let loader = &ctx.loaders().sessions;
     let limit = PageArgs::new(first, None)?.first();
     let after = after.as_deref().map(place).transpose()?;
-    let mut rows = sessions.transcript_page(session, limit + 1, after).await?;
+    let rows = loader.load_one(SegmentsOf(session.id, (limit + 1, after))).await.map_err(ApiError::shared)?;
+    let mut rows = rows.map(Arc::unwrap_or_clone).unwrap_or_default();
     let has_next = rows.len() as u64 > limit;
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let total_count = if wants_total(ctx) { sessions.transcript_len(session).await? } else { 0 };
+    let total_count = match wants_total(ctx) {
+        true => loader.load_one(SegmentCountOf(session.id)).await.map_err(ApiError::shared)?,
+        false => None,
+    };
+    let total_count = total_count.map_or(0, |count| *count);
     let mut connection =
         Connection::with_additional_fields(after.is_some(), has_next, TotalCount { total_count });
     connection.edges.extend(

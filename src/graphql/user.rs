@@ -4,7 +4,8 @@ use async_graphql::{Context, Description, ID, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::context::ContextExt;
-use super::error::{ApiResult, UserErrorView, payload};
+use super::error::{ApiError, ApiResult, UserErrorView, payload};
+use super::loaders::{LogInsOf, SecondFactorOf};
 use super::second_factor::SecondFactor;
 use crate::actor::Actor;
 use crate::entity::auth_session;
@@ -71,8 +72,9 @@ impl User {
         if !ctx.actor().user_id().is_ok_and(|id| id == self.row.id) {
             return Ok(Vec::new());
         }
-        let rows = ctx.app().auth.auth_sessions(self.row.id).await?;
-        Ok(rows.into_iter().map(|row| AuthSession::new(row, ctx.actor())).collect())
+        let rows = ctx.loaders().account.load_one(LogInsOf(self.row.id)).await.map_err(ApiError::shared)?;
+        let rows = rows.iter().flat_map(|rows| rows.iter());
+        Ok(rows.map(|row| AuthSession::new(row.clone(), ctx.actor())).collect())
     }
 
     /// The second factor that log-ins ask for; your own only, null for others and where there is none.
@@ -80,7 +82,8 @@ impl User {
         if !ctx.actor().user_id().is_ok_and(|id| id == self.row.id) {
             return Ok(None);
         }
-        Ok(ctx.app().auth.second_factor(self.row.id).await?.map(SecondFactor::from))
+        let factor = ctx.loaders().account.load_one(SecondFactorOf(self.row.id)).await;
+        Ok(factor.map_err(ApiError::shared)?.flatten().map(SecondFactor::from))
     }
 
     /// How many of your webhooks the server has stopped to deliver to, because nothing arrived for three days or they wanted no

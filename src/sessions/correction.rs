@@ -94,7 +94,7 @@ impl Corrections {
         let session_id = segment.as_ref().ok_or_else(missing)?.session_id;
         let session = locked(&txn, actor, session_id).await?.ok_or_else(missing)?;
         let line =
-            overlay(&txn, session.id, segment.into_iter().collect()).await?.pop().ok_or_else(missing)?;
+            overlay(&txn, &[session.id], segment.into_iter().collect()).await?.pop().ok_or_else(missing)?;
         let is_new = line.text() != text || wanted.role.is_some_and(|role| line.segment.role != Some(role));
         if !is_new {
             return Ok(line);
@@ -112,7 +112,7 @@ impl Corrections {
         segment_correction::Entity::insert(row).exec_without_returning(&txn).await?;
         self.settle(&txn, (actor, origin), &session, "session.correct_segment").await?;
         let segments = transcript_segment::Entity::find_by_id(wanted.segment_id).all(&txn).await?;
-        let corrected = overlay(&txn, session.id, segments).await?.pop().ok_or_else(missing)?;
+        let corrected = overlay(&txn, &[session.id], segments).await?.pop().ok_or_else(missing)?;
         txn.commit().await?;
         Ok(corrected)
     }
@@ -132,7 +132,7 @@ impl Corrections {
         let txn = self.db.begin().await?;
         let missing = || UserError::not_found("session").on("sessionId");
         let session = locked(&txn, actor, session_id).await?.ok_or_else(missing)?;
-        if !speakers(&txn, session.id).await?.contains(speaker) {
+        if !speakers(&txn, [session.id]).await?.iter().any(|(_, label)| label == speaker) {
             let message =
                 "Nobody in this transcript is called that: take a `speaker` of one of its segments.";
             return Err(UserError::new(Code::InvalidInput, message).on("speaker").into());
@@ -232,22 +232,23 @@ fn forget_guesses(segment: &mut transcript_segment::Model) {
 /// When the database does not answer.
 pub(super) async fn corrected(db: &impl ConnectionTrait, session_id: Uuid) -> Result<Vec<Line>, DbErr> {
     let segments = super::segments_of(session_id).all(db).await?;
-    overlay(db, session_id, segments).await
+    overlay(db, &[session_id], segments).await
 }
 
-/// Utterances of a session with what was put right in them.
+/// Utterances of these sessions with what was put right in them.
 pub(super) async fn overlay(
     db: &impl ConnectionTrait,
-    session_id: Uuid,
+    session_ids: &[Uuid],
     segments: Vec<transcript_segment::Model>,
 ) -> Result<Vec<Line>, DbErr> {
-    let mut corrections = newest_corrections(db, session_id).await?;
-    let assigned = Assigned::of(db, session_id).await?;
+    let mut corrections = newest_corrections(db, session_ids).await?;
+    let assigned = Assigned::of(db, session_ids).await?;
     let line = |segment: transcript_segment::Model| {
         let correction = corrections.remove(&segment.id);
         let by_hand = correction.as_ref().and_then(|correction| correction.role);
         let by_hand = by_hand.map(|role| ByHand(Some(role)));
-        let by_hand = by_hand.or_else(|| assigned.role_of(segment.speaker.as_deref()?));
+        let by_hand =
+            by_hand.or_else(|| assigned.get(&segment.session_id)?.role_of(segment.speaker.as_deref()?));
         let (role, role_confidence) = match by_hand {
             Some(ByHand(role)) => (role, None),
             None => (segment.role, segment.role_confidence),
@@ -259,11 +260,11 @@ pub(super) async fn overlay(
 
 async fn newest_corrections(
     db: &impl ConnectionTrait,
-    session_id: Uuid,
+    session_ids: &[Uuid],
 ) -> Result<BTreeMap<Uuid, segment_correction::Model>, DbErr> {
-    let of_session = segment_correction::Column::SessionId.eq(session_id);
+    let of_sessions = segment_correction::Column::SessionId.is_in(session_ids.iter().copied());
     let rows = segment_correction::Entity::find()
-        .filter(of_session)
+        .filter(of_sessions)
         .order_by_asc(segment_correction::Column::Revision)
         .all(db)
         .await?;
@@ -274,19 +275,28 @@ async fn newest_corrections(
 struct ByHand(Option<SpeakerRole>);
 
 /// What a therapist said of the speakers of a session.
+#[derive(Default)]
 struct Assigned {
     by_hand: BTreeMap<String, Option<SpeakerRole>>,
     speakers: BTreeSet<String>,
 }
 
 impl Assigned {
-    async fn of(db: &impl ConnectionTrait, session_id: Uuid) -> Result<Self, DbErr> {
-        let rows = speaker_assignment::Entity::find()
-            .filter(speaker_assignment::Column::SessionId.eq(session_id))
-            .all(db)
-            .await?;
-        let speakers = if rows.is_empty() { BTreeSet::new() } else { self::speakers(db, session_id).await? };
-        Ok(Self { by_hand: rows.into_iter().map(|row| (row.speaker, row.role)).collect(), speakers })
+    /// Of those of these sessions of which something was said.
+    async fn of(db: &impl ConnectionTrait, session_ids: &[Uuid]) -> Result<BTreeMap<Uuid, Self>, DbErr> {
+        let of_sessions = speaker_assignment::Column::SessionId.is_in(session_ids.iter().copied());
+        let rows = speaker_assignment::Entity::find().filter(of_sessions).all(db).await?;
+        let mut assigned: BTreeMap<Uuid, Self> = BTreeMap::new();
+        for row in rows {
+            assigned.entry(row.session_id).or_default().by_hand.insert(row.speaker, row.role);
+        }
+        if assigned.is_empty() {
+            return Ok(assigned);
+        }
+        for (session_id, speaker) in speakers(db, assigned.keys().copied().collect::<Vec<_>>()).await? {
+            assigned.entry(session_id).or_default().speakers.insert(speaker);
+        }
+        Ok(assigned)
     }
 
     /// The role by hand, if there is one. Of two speakers, who is not the one is the other: what was guessed before does
@@ -304,16 +314,21 @@ impl Assigned {
     }
 }
 
-async fn speakers(db: &impl ConnectionTrait, session_id: Uuid) -> Result<BTreeSet<String>, DbErr> {
-    let labels: Vec<Option<String>> = transcript_segment::Entity::find()
+/// The speakers of these sessions, each with its session.
+async fn speakers(
+    db: &impl ConnectionTrait,
+    session_ids: impl IntoIterator<Item = Uuid>,
+) -> Result<Vec<(Uuid, String)>, DbErr> {
+    use transcript_segment::Column;
+    let labels: Vec<(Uuid, Option<String>)> = transcript_segment::Entity::find()
         .select_only()
-        .column(transcript_segment::Column::Speaker)
+        .columns([Column::SessionId, Column::Speaker])
         .distinct()
-        .filter(transcript_segment::Column::SessionId.eq(session_id))
+        .filter(Column::SessionId.is_in(session_ids))
         .into_tuple()
         .all(db)
         .await?;
-    Ok(labels.into_iter().flatten().collect())
+    Ok(labels.into_iter().filter_map(|(id, label)| Some((id, label?))).collect())
 }
 
 /// The session, locked, if it is the therapist's and its transcript complete.

@@ -4,6 +4,7 @@
 
 mod answers;
 pub mod appointments;
+mod batches;
 mod calendar;
 pub mod correction;
 pub mod pieces;
@@ -16,18 +17,17 @@ pub mod upload;
 pub mod wish;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveEnum, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait,
     PaginatorTrait, QueryFilter, QueryOrder, Select,
 };
 use uuid::Uuid;
 
-use crate::actor::{Actor, NotesView};
+use crate::actor::Actor;
 use crate::analytics::runs::{Change, request_refresh};
 use crate::entity::session::{self, Attendance, Column, Entity, Model, Status};
 use crate::entity::webhook_delivery::Event;
-use crate::entity::{extraction_run, patient, summary_release, transcript_piece, transcript_segment};
+use crate::entity::{extraction_run, patient, summary_release, transcript_segment};
 use crate::error::{Error, Result};
 use crate::events;
 use crate::page::{Page, PageArgs};
@@ -118,30 +118,7 @@ impl Sessions {
         use sea_orm::QuerySelect;
         let page =
             segments_of(session.id).filter(transcript_segment::Column::SegmentIndex.gt(after.unwrap_or(-1)));
-        Ok(correction::overlay(&self.db, session.id, page.limit(first).all(&self.db).await?).await?)
-    }
-
-    /// How many utterances the transcript has so far.
-    ///
-    /// # Errors
-    /// Only faults.
-    pub async fn transcript_len(&self, session: &Model) -> Result<u64> {
-        Ok(segments_of(session.id).count(&self.db).await?)
-    }
-
-    /// The run that wrote the notes somebody may read: the present ones, or those that are released.
-    ///
-    /// # Errors
-    /// Only faults.
-    pub async fn notes(&self, view: NotesView, session: &Model) -> Result<Option<extraction_run::Model>> {
-        let id = match view {
-            NotesView::Latest => session.extraction_run_id,
-            NotesView::Released => {
-                self.releases(&[session.id]).await?.pop().map(|release| release.extraction_run_id)
-            }
-        };
-        let Some(id) = id else { return Ok(None) };
-        Ok(extraction_run::Entity::find_by_id(id).one(&self.db).await?)
+        Ok(correction::overlay(&self.db, &[session.id], page.limit(first).all(&self.db).await?).await?)
     }
 
     /// The releases in force of these sessions, at most one each.
@@ -162,26 +139,6 @@ impl Sessions {
         let of_session =
             extraction_run::Entity::find().filter(extraction_run::Column::SessionId.eq(session.id));
         Ok(of_session.order_by_asc(extraction_run::Column::CreatedAt).all(&self.db).await?)
-    }
-
-    /// The pieces of a session's recording that have been recognised, in order; without what was heard in them, which is
-    /// long and in the transcript.
-    ///
-    /// # Errors
-    /// Only faults.
-    pub async fn pieces(&self, session: &Model) -> Result<Vec<transcript_piece::Model>> {
-        use sea_orm::{Iterable, QuerySelect};
-        let figures = transcript_piece::Column::iter()
-            .filter(|column| !matches!(column, transcript_piece::Column::Segments));
-        let of_session =
-            transcript_piece::Entity::find().filter(transcript_piece::Column::SessionId.eq(session.id));
-        Ok(of_session
-            .select_only()
-            .columns(figures)
-            .expr_as(Expr::cust("'[]'::jsonb"), "segments")
-            .order_by_asc(transcript_piece::Column::StartMs)
-            .all(&self.db)
-            .await?)
     }
 }
 

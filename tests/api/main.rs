@@ -42,6 +42,7 @@ mod retention;
 mod schema;
 mod second_factor;
 mod sessions;
+mod statements;
 mod storage;
 mod subscriptions;
 mod support;

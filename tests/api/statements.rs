@@ -1,0 +1,168 @@
+//! How many statements an answer takes: as many for thirty rows as for three.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tracing::field::{Field, Visit};
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+use super::support::client::Client;
+use super::support::{TestApp, recording};
+
+/// Hears of every statement of this thread: a test's server runs on the test's own.
+#[derive(Clone, Default)]
+struct Statements(Arc<Mutex<Vec<String>>>);
+
+impl Statements {
+    fn listen() -> (Self, DefaultGuard) {
+        let statements = Self::default();
+        let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(statements.clone()));
+        (statements, guard)
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Statements {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == "sqlx::query" {
+            let mut text = Text::default();
+            event.record(&mut text);
+            self.0.lock().unwrap().push(text.0);
+        }
+    }
+}
+
+/// The statement of an event: the whole of it, where the summary is not that already.
+#[derive(Default)]
+struct Text(String);
+
+impl Visit for Text {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let is_whole = field.name() == "db.statement" && !value.is_empty();
+        if is_whole || (field.name() == "summary" && self.0.is_empty()) {
+            self.0 = value.split_whitespace().collect::<Vec<_>>().join(" ");
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+}
+
+/// What goes on beside the request: other tasks look for news, and keep the trail.
+const BESIDE: [&str; 14] = [
+    "pg_snapshot_xmin",
+    "FROM outbox_events",
+    "pg_notify",
+    "LISTEN ",
+    "audit_chain",
+    "unnest($1::uuid[], $2::uuid[]) AS open",
+    "pg_try_advisory",
+    "pg_advisory",
+    "SELECT 1",
+    // A connection is looked at when it comes back.
+    "transaction_timestamp()",
+    "pg_current_snapshot",
+    "BEGIN",
+    "COMMIT",
+    "ROLLBACK",
+];
+
+/// The statements of one answer, without what goes on beside it.
+async fn statements_of(
+    heard: &Statements,
+    client: &Client,
+    (query, variables): (&str, &Value),
+) -> Vec<String> {
+    heard.take();
+    client.call(query, variables.clone()).await;
+    let statements = heard.take().into_iter();
+    statements.filter(|statement| !BESIDE.iter().any(|beside| statement.contains(beside))).collect()
+}
+
+const SESSION: &str = "id version status attendance sessionDate progress errorMessage audioFilename
+    patient { id name invitation { id } therapist { id fullName authSessions { id } secondFactor { enabledAt } } }
+    therapist { id fullName }
+    transcriptText transcription { pieces recognisers { provider } }
+    transcriptSegments(first: 5) { totalCount nodes { id text role originalText speaker } }
+    notes { keyTopics therapistNotes strategies { text evidence { quote } } riskFlags { text } run { id model } }
+    riskScreen { flags { text } } release { releasedAt } cost { usd byProvider { usd } }";
+
+/// The deepest useful queries: a query with what it wants to know.
+fn queries() -> Vec<(&'static str, String)> {
+    let connection = format!("totalCount pageInfo {{ hasNextPage }} nodes {{ {SESSION} }}");
+    vec![
+        ("sessions", format!("{{ sessions(first: 100) {{ {connection} }} }}")),
+        ("patients with their sessions", format!("{{ patients(first: 100) {{ totalCount nodes {{
+            id name therapist {{ id }} invitation {{ id code }} sessions(first: 50) {{ {connection} }} }} }} }}")),
+        ("sessions with their patient's sessions", format!("{{ sessions(first: 100) {{ nodes {{ patient {{
+            sessions(first: 50) {{ {connection} }} }} }} }} }}")),
+        ("documents", "{ exportJobs(first: 100) { totalCount nodes { id status fileName downloadUrl patient { name therapist { id } } } } }".into()),
+        ("the trail", "{ auditEvents(first: 100) { totalCount nodes { id action actor { id fullName } actorName } } }".into()),
+    ]
+}
+
+#[tokio::test]
+async fn an_answer_takes_as_many_statements_for_thirty_rows_as_for_three() {
+    let (heard, _guard) = Statements::listen();
+    let app = TestApp::with(&[("QUERY_COST_LIMIT", "10000000")]).await;
+    let jane = app.therapist("jane").await;
+    grow(&app, &jane, 3).await;
+    let mut few = Vec::new();
+    for (name, query) in queries() {
+        few.push((name, statements_of(&heard, &jane, (&query, &json!({}))).await));
+    }
+    grow(&app, &jane, 27).await;
+    for ((name, query), (_, few)) in queries().into_iter().zip(few) {
+        let many = statements_of(&heard, &jane, (&query, &json!({}))).await;
+        assert!(few.len() > 3, "{name}: statements are heard: {few:#?}");
+        assert_eq!(
+            many.len(),
+            few.len(),
+            "{name}\n3 rows:\n{}\n30 rows:\n{}",
+            few.join("\n"),
+            many.join("\n")
+        );
+    }
+    // What they are counted for is there.
+    let (_, query) = &queries()[1];
+    let answer = jane.call(query, json!({})).await;
+    let patients = answer["patients"]["nodes"].as_array().unwrap();
+    assert_eq!(patients.len(), 30);
+    for patient in patients {
+        let session = &patient["sessions"]["nodes"][0];
+        assert_eq!(patient["sessions"]["totalCount"], 1, "{patient}");
+        assert_eq!(session["transcriptText"].as_str().unwrap().lines().next(), Some("Corrected words."));
+        assert_eq!(session["transcriptSegments"]["nodes"][0]["text"], "Corrected words.");
+        let lines = session["transcriptText"].as_str().unwrap().lines().count();
+        assert_eq!(session["transcriptSegments"]["totalCount"], lines, "{session}");
+        assert!(session["notes"]["therapistNotes"].is_string() && session["transcription"]["pieces"] == 1);
+        assert!(session["release"]["releasedAt"].is_string() && !session["cost"]["byProvider"].is_null());
+    }
+}
+
+/// Adds patients with a processed session each, invited, released, corrected and exported.
+async fn grow(app: &TestApp, jane: &Client, count: usize) {
+    let mut sessions = Vec::new();
+    for number in 0..count {
+        let patient = jane.patient(&format!("Patient {number}")).await;
+        jane.invite(json!({ "patientId": patient })).await;
+        sessions.push(jane.session(&patient, recording("cbr.mp3")).await);
+    }
+    app.run_jobs().await;
+    for session in sessions {
+        let segments = "query ($id: ID!) { session(id: $id) { transcriptSegments { nodes { id } } } }";
+        let found = jane.call(segments, json!({ "id": session })).await;
+        let segment = found["session"]["transcriptSegments"]["nodes"][0]["id"].clone();
+        let change = "mutation ($id: ID!, $segment: ID!) {
+            correctSegment(input: { segmentId: $segment, text: \"Corrected words.\" }) { userErrors { code } }
+            releaseSummary(sessionId: $id) { userErrors { code } }
+            exportSessionNotes(input: { sessionIds: [$id], format: PDF }) { userErrors { code } } }";
+        let changed = jane.call(change, json!({ "id": session, "segment": segment })).await;
+        for payload in changed.as_object().unwrap().values() {
+            assert_eq!(payload["userErrors"], json!([]), "{changed}");
+        }
+    }
+}
