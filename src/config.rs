@@ -112,6 +112,9 @@ pub struct LimitsConfig {
     pub requests: Option<Rate>,
     /// `QUERY_COST_LIMIT`: points of one operation.
     pub query_cost: u64,
+    /// `MAX_SOCKETS_PER_USER`: sockets and event streams of one user, or of one address where nobody is logged in; in each
+    /// process.
+    pub sockets: usize,
 }
 
 /// Where rows are kept.
@@ -395,6 +398,9 @@ impl Config {
                 downloads: vars.rate("RATE_LIMIT_DOWNLOADS", "600/1m")?,
                 requests: vars.rate("RATE_LIMIT_REQUESTS", "100/1m")?,
                 query_cost: vars.positive("QUERY_COST_LIMIT", "100000")?,
+                sockets: vars
+                    .parse::<NonZeroUsize>("MAX_SOCKETS_PER_USER", "20", "a whole number of at least 1")?
+                    .get(),
             },
             database: DatabaseConfig {
                 url: vars.secret("DATABASE_URL"),

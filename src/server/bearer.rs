@@ -170,10 +170,11 @@ impl Authenticator for Bearers {
         let Visitor { actor, expires_at, attendance, .. } = self.visitor(authorization, meta).await?;
         let revoked = attendance.as_ref().map_or_else(CancellationToken::new, Attendance::ended);
         let known = actor != Actor::Anonymous;
-        let budget = Arc::new(self.purse(actor.clone(), meta));
+        let purse = self.purse(actor.clone(), meta);
+        let (holder, budget) = (purse.spender, Arc::new(purse));
         let asker = Arc::new(Asker::new(self.app.clone(), actor, origin(meta)));
         let attach = Arc::new(move |request| asker.attach(request));
-        Ok(Authenticated { attach, budget, expires_at, revoked, attendance, known })
+        Ok(Authenticated { attach, holder, budget, expires_at, revoked, attendance, known })
     }
 }
 

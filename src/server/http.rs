@@ -190,7 +190,7 @@ async fn from_json<E: Executor>(
     call.charge(asker, &mut operation).await?;
     let operation = operation.attached(asker);
     match (call.media, operation.kind) {
-        (MediaType::EventStream, _) => Ok(sse::stream(&call.state, &call.meta, asker, operation)),
+        (MediaType::EventStream, _) => sse::stream(&call.state, &call.meta, asker, operation),
         (_, OperationType::Subscription) => Err(Refusal::http(
             StatusCode::NOT_ACCEPTABLE,
             "Subscriptions need `Accept: text/event-stream` or a WebSocket.",

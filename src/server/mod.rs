@@ -13,6 +13,7 @@ mod operation;
 pub mod persisted;
 pub mod reply;
 pub mod seam;
+pub mod seats;
 pub mod sse;
 mod tariff;
 #[cfg(test)]
@@ -46,6 +47,7 @@ use self::client_address::ClientAddress;
 use self::guard::DocumentLimits;
 use self::guard::cost::PriceList;
 use self::seam::{GraphqlState, Limits, RequestMeta};
+use self::seats::Seats;
 use self::uploads::headers as tus;
 use crate::app::App;
 use crate::config::Config;
@@ -54,6 +56,9 @@ use crate::graphql;
 /// How far a body may go beyond the largest file: the upload refuses by itself, and more kindly, what is too large
 /// for it; this is for what is absurd.
 const ABSURD: u64 = 16;
+
+/// How many times as many sockets of one address may be about to say who they are: behind one address may be many users.
+const DOORWAYS: usize = 10;
 
 const BY_DEFAULT: [(HeaderName, &str); 2] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
@@ -141,6 +146,8 @@ fn router(app: &Arc<App>, metrics: Option<PrometheusHandle>, sockets: TaskTracke
     let state = GraphqlState {
         prices: Arc::new(PriceList::new(&schema.sdl(), &tariff::TARIFF)),
         documents: Arc::default(),
+        seats: Seats::new(app.config.limits.sockets),
+        doorways: Seats::new(app.config.limits.sockets.saturating_mul(DOORWAYS)),
         schema,
         authenticator: bearers,
         clock: app.clock.clone(),

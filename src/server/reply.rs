@@ -34,6 +34,8 @@ pub mod code {
 const MAX_ERRORS: usize = 20;
 /// Characters of a message: enough to tell what is wrong, too few to echo a document.
 const MAX_MESSAGE: usize = 300;
+/// How long somebody waits for a seat, at least: nobody knows when one is left.
+const SEAT_WAIT: Duration = Duration::from_secs(10);
 /// async-graphql's messages about its own limits carry no code.
 const LIMIT_MESSAGES: [&str; 5] = [
     "Query is too complex",
@@ -88,6 +90,14 @@ impl Refusal {
             "The operation costs {requested} points, and may cost {limit}: ask for smaller pages, or for less of each row."
         );
         Self { cost: Some(cost), ..Self::document(code::LIMIT_EXCEEDED, message) }
+    }
+
+    /// The asker has as many sockets and event streams as one may.
+    pub fn too_many_seats(most: usize) -> Self {
+        let message =
+            format!("You have {most} sockets and event streams open, and may have no more. Close one first.");
+        let refusal = Self::http(StatusCode::TOO_MANY_REQUESTS, message);
+        Self { code: code::RATE_LIMITED, retry_after: Some(SEAT_WAIT), ..refusal }
     }
 
     /// The document is not known by this hash: send it along.

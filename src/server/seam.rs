@@ -12,11 +12,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::budget::{Balance, Overdraft};
+use super::budget::{Balance, Overdraft, Spender};
 use super::guard::DocumentLimits;
 use super::guard::cost::PriceList;
 use super::persisted::Documents;
 use super::reply::Refusal;
+use super::seats::Seats;
 use crate::auth::presence::Attendance;
 use crate::clock::Clock;
 
@@ -35,6 +36,10 @@ pub struct GraphqlState<E> {
     pub prices: Arc<PriceList>,
     /// What is known by its hash.
     pub documents: Arc<Documents>,
+    /// The sockets and event streams of everybody who said who they are.
+    pub seats: Arc<Seats>,
+    /// The sockets of every address that have not said yet whose they are.
+    pub doorways: Arc<Seats>,
     /// Cancelled when the server stops: sockets close with 1001, event streams end.
     pub shutdown: CancellationToken,
     /// The open sockets; wait for it after `shutdown`, so that each can say goodbye.
@@ -126,6 +131,8 @@ pub trait Budget: Send + Sync {
 pub struct Authenticated {
     /// Applied to every request of this asker, after the guard let it pass (its document is parsed).
     pub attach: Attach,
+    /// Whose sockets and event streams theirs are.
+    pub holder: Spender,
     /// Charged for every operation, before it is executed.
     pub budget: Arc<dyn Budget>,
     /// When the token runs out: sockets and event streams end then.

@@ -13,6 +13,7 @@ use futures::{Stream, StreamExt};
 use super::operation::Operation;
 use super::reply::{self, Refusal};
 use super::seam::{Authenticated, GraphqlState, RequestMeta, revoked, until};
+use super::seats::Seat;
 
 /// Browsers drop events without a data line, so there is an empty one.
 const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata:\n\n");
@@ -23,13 +24,24 @@ const KEEP_ALIVE: Bytes = Bytes::from_static(b":\n\n");
 ///
 /// At the end of the token's life the stream says `UNAUTHENTICATED` and completes. When the server stops it
 /// ends without `complete`, so that the client connects again.
+///
+/// # Errors
+/// When the asker has too many streams and sockets.
 pub(super) fn stream<E: Executor>(
     state: &GraphqlState<E>,
     meta: &RequestMeta,
     asker: &Authenticated,
     operation: Operation,
-) -> Response {
-    answer_with(events(state.clone(), meta.request_id.clone(), asker.clone(), operation))
+) -> Result<Response, Refusal> {
+    let seat = match operation.kind {
+        OperationType::Subscription => {
+            let seat = state.seats.take(asker.holder);
+            Some(seat.ok_or_else(|| Refusal::too_many_seats(state.seats.most()))?)
+        }
+        // What is answered once is gone soon.
+        _ => None,
+    };
+    Ok(answer_with(events(state.clone(), meta.request_id.clone(), asker.clone(), (operation, seat))))
 }
 
 /// The stream of a document that was refused before it was executed: that, and the end.
@@ -54,9 +66,10 @@ fn events<E: Executor>(
     state: GraphqlState<E>,
     request_id: String,
     asker: Authenticated,
-    operation: Operation,
+    (operation, seat): (Operation, Option<Seat>),
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     async_stream::stream! {
+        let _seat = seat;
         let deadline = asker.deadline(state.clock.as_ref());
         let lasts = operation.kind == OperationType::Subscription;
         let mut responses = if lasts {

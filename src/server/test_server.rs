@@ -15,9 +15,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::budget::{Balance, Overdraft};
+use super::budget::{Balance, Overdraft, Spender};
 use super::guard::cost::{PriceList, Tariff};
 use super::seam::{AuthRefusal, Authenticated, Authenticator, Budget, GraphqlState, Limits, RequestMeta};
+use super::seats::Seats;
 use crate::clock::FixedClock;
 use crate::graphql::upload::{Upload, UploadError};
 
@@ -162,6 +163,7 @@ impl Authenticator for TestAuthenticator {
         };
         Ok(Authenticated {
             attach: Arc::new(move |request| request.data(Asker(name))),
+            holder: Spender::at(Ipv4Addr::LOCALHOST.into()),
             budget: Arc::new(Plenty),
             expires_at,
             revoked: self.revoked.clone(),
@@ -170,6 +172,9 @@ impl Authenticator for TestAuthenticator {
         })
     }
 }
+
+/// Sockets and event streams of everybody together.
+pub(super) const SEATS: usize = 40;
 
 pub(super) type TestSchema = Schema<Query, Mutation, Feed>;
 
@@ -195,6 +200,8 @@ impl TestServer {
         let state = GraphqlState {
             prices: Arc::new(PriceList::new(&schema.sdl(), &Tariff::default())),
             documents: Arc::default(),
+            seats: Seats::new(SEATS),
+            doorways: Seats::new(SEATS),
             schema,
             authenticator: Arc::new(TestAuthenticator { revoked: revoked.clone() }),
             clock: Arc::new(FixedClock::new(DateTime::UNIX_EPOCH)),

@@ -22,11 +22,13 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
+use super::budget::Spender;
 use super::guard;
 use super::http;
 use super::operation::{Operation, Payload};
 use super::reply::{self, Refusal, code};
 use super::seam::{AuthRefusal, Authenticated, GraphqlState, RequestMeta, revoked, until};
+use super::seats::Seat;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 /// Buffers an idle socket keeps; tungstenite's own are 128 KiB each.
@@ -52,6 +54,11 @@ pub(super) async fn upgrade<E: Executor>(
     if state.shutdown.is_cancelled() {
         return http::refuse(Refusal::unavailable(), http::MediaType::Json, &meta.request_id);
     }
+    let doorway = Spender::at(meta.ip);
+    let Some(seat) = state.doorways.take(doorway) else {
+        let refusal = Refusal::too_many_seats(state.doorways.most());
+        return http::refuse(refusal, http::MediaType::Json, &meta.request_id);
+    };
     let sockets = state.sockets.clone();
     upgrade
         .protocols([PROTOCOL])
@@ -60,7 +67,7 @@ pub(super) async fn upgrade<E: Executor>(
         .max_message_size(state.limits.json_bytes)
         .max_frame_size(state.limits.json_bytes)
         // Each message is flushed before the next, so the write buffer needs no bound of its own.
-        .on_upgrade(move |socket| sockets.track_future(Connection::new(state, meta, socket).run()))
+        .on_upgrade(move |socket| sockets.track_future(Connection::new(state, (meta, seat), socket).run()))
 }
 
 /// What a client says.
@@ -106,6 +113,8 @@ const DUPLICATE: End = End::Close(4409, "Subscriber already exists");
 const TOO_MANY_INITS: End = End::Close(4429, "Too many initialisation requests");
 const TOO_BIG: End = End::Close(1009, "Message too big");
 const GOING_AWAY: End = End::Close(1001, "Going away");
+/// Clients try again, for a while and less and less often: a seat may be left until then.
+const TOO_MANY_SOCKETS: End = End::Close(1013, "Too many sockets");
 const TRY_AGAIN: End = End::Close(1013, "Try again later");
 
 /// A message of an operation, on its way to the socket.
@@ -127,6 +136,8 @@ struct Open {
 struct Connection<E> {
     state: GraphqlState<E>,
     meta: RequestMeta,
+    /// At the door at first, the asker's own once it is known whose it is.
+    seat: Seat,
     socket: WebSocket,
     /// Who asks, once the connection is acknowledged.
     asker: Option<Authenticated>,
@@ -144,7 +155,7 @@ struct Connection<E> {
 }
 
 impl<E: Executor> Connection<E> {
-    fn new(state: GraphqlState<E>, meta: RequestMeta, socket: WebSocket) -> Self {
+    fn new(state: GraphqlState<E>, (meta, seat): (RequestMeta, Seat), socket: WebSocket) -> Self {
         let (outbox, inbox) = mpsc::channel(QUEUE);
         let every = state.limits.keep_alive;
         let mut keep_alive = tokio::time::interval_at(Instant::now() + every, every);
@@ -153,6 +164,7 @@ impl<E: Executor> Connection<E> {
             deadline: Some(Instant::now() + state.limits.init_time),
             state,
             meta,
+            seat,
             socket,
             asker: None,
             authorization: None,
@@ -250,6 +262,7 @@ impl<E: Executor> Connection<E> {
         };
         self.authorization = authorization.map(str::to_owned);
         let asker = self.authenticate().await?;
+        self.seat = self.state.seats.take(asker.holder).ok_or(TOO_MANY_SOCKETS)?;
         self.deadline = asker.deadline(self.state.clock.as_ref());
         self.asker = Some(asker);
         self.send(json!({"type": "connection_ack"})).await

@@ -171,3 +171,43 @@ async fn an_upload_ends_with_its_log_in_and_leaves_nothing() {
     assert!(answer["data"]["uploadSession"]["session"].is_null(), "{answer}");
     app.assert_nothing_left().await;
 }
+
+const EVER: &str = "subscription ($id: ID!) { sessionsUpdated(patientId: $id) { id } }";
+
+/// A stream that is seen to be open, or the answer that says why not.
+async fn stream(client: &Client, patient: &str) -> (u16, reqwest::Response) {
+    let body = json!({ "query": EVER, "variables": { "id": patient } });
+    let request = client.post("/graphql").header("accept", "text/event-stream").json(&body);
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer)
+}
+
+#[tokio::test]
+async fn sockets_and_event_streams_of_a_user_are_counted_together() {
+    let app = TestApp::with(&[("MAX_SOCKETS_PER_USER", "3")]).await;
+    let (jane, eve) = (app.therapist("jane").await, app.therapist("eve").await);
+    let patient = jane.patient("Daniel").await;
+    jane.session(&patient, recording("cbr.mp3")).await;
+    let mut sockets = Vec::new();
+    for _ in 0..2 {
+        let mut watch = Watch::patient(&jane, &patient).await;
+        watch.value().await;
+        sockets.push(watch);
+    }
+    let (status, open) = stream(&jane, &patient).await;
+    assert_eq!(status, 200);
+    assert_eq!(Watch::patient(&jane, &patient).await.next().await, News::Closed(Some(1013)));
+    let (status, refused) = stream(&jane, &patient).await;
+    assert_eq!((status, refused.headers()["retry-after"].to_str().unwrap()), (429, "10"));
+    let error = refused.json::<Value>().await.unwrap()["errors"][0].clone();
+    assert_eq!(error["extensions"]["code"], "RATE_LIMITED");
+    assert!(error["message"].as_str().unwrap().contains("3 sockets and event streams"), "{error}");
+    // Questions have their answer all the same, and others their own.
+    jane.call("{ viewer { id } }", json!({})).await;
+    let his = eve.patient("Maria").await;
+    assert_eq!(stream(&eve, &his).await.0, 200);
+    // What is closed makes room.
+    drop(open);
+    let wait = async { while stream(&jane, &patient).await.0 != 200 {} };
+    tokio::time::timeout(std::time::Duration::from_mins(1), wait).await.expect("room again");
+}

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::support::client::Client;
 use crate::support::cluster::{fresh_database, world_readable_dir};
 use crate::support::provider::{Behaviour, Endpoint, ScriptedProvider};
-use crate::support::socket::{Watch, statuses};
+use crate::support::socket::{News, Watch, statuses};
 use crate::support::{PASSWORD, recording, variables};
 
 const HISTORY: [&str; 5] = ["UPLOADING", "TRANSCRIBING", "TRANSCRIBED", "EXTRACTING_NOTES", "PROCESSED"];
@@ -499,7 +499,7 @@ async fn a_server_that_is_asked_to_stop_stops_well() {
     let mut watch = Watch::patient(&jane, &patient).await;
     let (status, closed) = tokio::join!(server.stop(), watch.next());
     assert!(status.success(), "{status}");
-    drop(closed);
+    assert_eq!(closed, News::Closed(Some(1001)), "clients are told to connect again, elsewhere");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::super::seam::Limits;
-use super::super::test_server::TestServer;
+use super::super::test_server::{SEATS, TestServer};
 use super::*;
 
 struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
@@ -15,11 +15,15 @@ impl Client {
     }
 
     async fn speaking(server: &TestServer, protocol: Option<&str>) -> Self {
+        Self(connect_async(Self::request(server, protocol)).await.unwrap().0)
+    }
+
+    fn request(server: &TestServer, protocol: Option<&str>) -> tungstenite::handshake::client::Request {
         let mut request = format!("ws://{}/graphql", server.address).into_client_request().unwrap();
         if let Some(protocol) = protocol {
             request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
         }
-        Self(connect_async(request).await.unwrap().0)
+        request
     }
 
     /// A connection that was acknowledged.
@@ -258,4 +262,47 @@ async fn a_large_result_passes_the_small_buffers() {
     let payload = json!({"query": "query($n: String){hello(name: $n)}", "variables": {"n": name}});
     client.say(json!({"type": "subscribe", "id": "1", "payload": payload})).await;
     assert_eq!(client.hear().await["payload"]["data"]["hello"].as_str().unwrap().len(), 200_008);
+}
+
+#[tokio::test]
+async fn one_socket_too_many_is_closed_and_a_seat_that_was_left_is_taken() {
+    let server = TestServer::start().await;
+    let mut clients = Vec::new();
+    for _ in 0..SEATS {
+        clients.push(Client::open(&server).await);
+    }
+    let mut late = Client::connect(&server).await;
+    late.say(json!({"type": "connection_init"})).await;
+    assert_eq!(late.close_code().await, 1013);
+    clients.pop().unwrap().0.close(None).await.unwrap();
+    // The seat is free when the server has seen the end of it.
+    let patience = Duration::from_secs(60);
+    let again = async {
+        loop {
+            let mut client = Client::connect(&server).await;
+            client.say(json!({"type": "connection_init"})).await;
+            if let tungstenite::Message::Text(_) = client.0.next().await.unwrap().unwrap() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(patience, again).await.expect("the seat is free again");
+}
+
+#[tokio::test]
+async fn those_who_do_not_say_who_they_are_do_not_fill_the_hall() {
+    let server = TestServer::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..SEATS {
+        silent.push(Client::connect(&server).await);
+    }
+    let refused = connect_async(Client::request(&server, Some(PROTOCOL))).await;
+    let Err(tungstenite::Error::Http(answer)) = refused else { panic!("it should be refused") };
+    assert_eq!(answer.status(), 429);
+    assert!(answer.headers().contains_key("retry-after"));
+    // Whoever says who they are makes room at the door.
+    let mut first = silent.pop().unwrap();
+    first.say(json!({"type": "connection_init"})).await;
+    assert_eq!(first.hear().await["type"], "connection_ack");
+    Client::open(&server).await;
 }
