@@ -6,7 +6,7 @@ MODEL  := $(MODELS)/ggml-tiny.en.bin
 PAGE   := web/dist/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance security browser-test crash-test real-models run setup model web lint docs schema
+.PHONY: help demo test fuzz conformance security browser-test crash-test real-models run setup model web lint docs schema
 
 help: ## Lists the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,9 @@ test: setup $(PAGE) $(MODEL) ## Runs all the tests.
 
 conformance: setup $(MODEL) ## Runs the suites of others against the server (suites='tus relay': only those).
 	scripts/conformance $(suites)
+# 20,000 of them are among the tests; FUZZ_SEED=17 FUZZ_CASES=1 does one of them again.
+fuzz: setup ## Gives a million documents of near-GraphQL to guard, parser and validation.
+	FUZZ_CASES=$(or $(FUZZ_CASES),1000000) cargo test --lib -- --nocapture guard::fuzz
 
 security: setup ## Runs the tests that measure: what the time of an answer gives away.
 	cargo test --test api -- --ignored --test-threads=1 --nocapture timing::

@@ -64,6 +64,16 @@ impl Actor {
         Self::User { id: user.id, role: user.role, auth_session, zone: user.zone() }
     }
 
+    /// What names the log-in or the API key that asks: whatever else holds the same has the same rights.
+    #[must_use]
+    pub fn log_in(&self) -> Option<Uuid> {
+        match self {
+            Self::User { auth_session, .. } => Some(*auth_session),
+            Self::ApiKey { id, .. } => Some(*id),
+            Self::Anonymous | Self::System { .. } => None,
+        }
+    }
+
     /// The user's id.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! to subscribers of every process in order and without gaps. NOTIFY is a hint that there is news; the rows are the truth.
 
 mod feed;
+mod looks;
 mod notifier;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +13,7 @@ use crate::entity::outbox_event::{self, ActiveModel};
 use crate::entity::{aggregation_run, export_job, session};
 
 pub use feed::{Feed, Subscription};
+pub use looks::Looks;
 pub use notifier::{Notifier, WakeUps};
 
 /// The channel of jobs and events (see [`Notifier`]).
@@ -35,6 +37,8 @@ pub struct Event {
     pub status: Option<String>,
     /// Progress at that version.
     pub progress: i32,
+    /// What its subscribers have looked up about it.
+    pub looks: Looks,
 }
 
 /// What an event is about.
@@ -103,7 +107,8 @@ impl TryFrom<outbox_event::Model> for Event {
             (None, None, None, Some(id)) => Subject::Export { id },
             _ => return Err(DbErr::Type(format!("event {} is about nothing", row.seq))),
         };
-        Ok(Self { seq: row.seq, subject, version: row.version, status: row.status, progress: row.progress })
+        let outbox_event::Model { seq, version, status, progress, .. } = row;
+        Ok(Self { seq, subject, version, status, progress, looks: Looks::default() })
     }
 }
 

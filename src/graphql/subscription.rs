@@ -1,7 +1,9 @@
 //! Sessions, watched live.
 //!
 //! A stream first joins the feed, then reads and sends the current state: nothing is missed in between. Every event
-//! is authorised anew, and sent with its own status, version and progress; other fields are read fresh.
+//! is authorised anew (once for all sockets of a log-in), and sent with its own status, version and progress; other fields are read fresh.
+
+use std::sync::Arc;
 
 use async_graphql::{Context, ID, Subscription};
 use async_stream::try_stream;
@@ -16,6 +18,7 @@ use crate::actor::scope::Scope;
 use crate::audit;
 use crate::entity::session::{Model, Status};
 use crate::error::Error;
+use crate::events::Event;
 
 /// Utterances that are read at a time.
 const BATCH: u64 = 100;
@@ -44,7 +47,7 @@ impl SessionSubscription {
             yield Session(current);
             while running {
                 let Some(event) = news.next().await? else { return };
-                let row = session(&asker, id).await?;
+                let row = session_of(&asker, &event).await?;
                 running = !ended(event.status()?);
                 yield Session::at(row, &event)?;
             }
@@ -72,7 +75,7 @@ impl SessionSubscription {
                 yield Session(session);
             }
             while let Some(event) = news.next().await? {
-                let row = session(&asker, event.subject.id()).await?;
+                let row = session_of(&asker, &event).await?;
                 yield Session::at(row, &event)?;
             }
         })
@@ -129,6 +132,16 @@ async fn witness_transcript(asker: &Asker, session: &Model) -> Result<(), ApiErr
         ..Default::default()
     };
     Ok(audit::record(&asker.app().db, asker.witness(), event).await?)
+}
+
+/// The session that an event is about, as [`session`] gives it. However many sockets of one log-in hear of the event, rights
+/// and row are looked at once for all of them.
+async fn session_of(asker: &Arc<Asker>, event: &Event) -> Result<Model, ApiError> {
+    let look = session(asker, event.subject.id());
+    match asker.actor().log_in() {
+        Some(log_in) => event.looks.share(log_in, look).await,
+        None => look.await,
+    }
 }
 
 /// The session, if the asker is still welcome, and may still see it.

@@ -375,4 +375,6 @@ fn chosen<'a>(
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

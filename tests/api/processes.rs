@@ -588,3 +588,64 @@ async fn a_bad_setting_stops_the_start_and_is_named() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("PORT"), "{output:?}");
 }
+
+/// Follows a session over SSE to its end: the values that came.
+async fn events_until_end(client: Client, id: String) -> Vec<serde_json::Value> {
+    let query = "subscription ($id: ID!) { sessionUpdated(id: $id) { id version status progress } }";
+    let body = json!({ "query": query, "variables": { "id": id } });
+    let request = client.post("/graphql").header("accept", "text/event-stream").json(&body);
+    let text = tokio::time::timeout(Duration::from_mins(3), async { request.send().await?.text().await });
+    let text = text.await.expect("it ends").unwrap();
+    assert!(text.ends_with("event: complete\ndata:\n\n"), "it completes: {text}");
+    let values = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    values
+        .map(|line| {
+            let next: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert!(next["errors"].is_null(), "{next}");
+            next["data"]["sessionUpdated"].clone()
+        })
+        .collect()
+}
+
+/// Two servers and two workers on one database; of every session a socket and an event stream at each server. Then a worker is
+/// killed, and every process loses the connection by which it hears of news.
+#[tokio::test]
+async fn subscribers_of_every_process_see_every_status_once_and_in_order_whatever_is_cut_or_killed() {
+    let fleet = Fleet::new().await;
+    let servers =
+        [fleet.start(&["serve", "--no-worker"]).await, fleet.start(&["serve", "--no-worker"]).await];
+    let (mut doomed, _other) = (fleet.start(&["worker"]).await, fleet.start(&["worker"]).await);
+    let jane = servers[0].therapist().await;
+    let clients = servers.each_ref().map(|server| server.client().with_token(jane.token.as_ref().unwrap()));
+    let patient = jane.patient("Daniel").await;
+    let hold = fleet.provider.hold(Endpoint::Speech);
+    let (mut ids, mut histories) = (Vec::new(), Vec::new());
+    for number in 0..4 {
+        let id = clients[number % 2].session(&patient, recording("cbr.mp3")).await;
+        for client in &clients {
+            let mut watch = Watch::session(client, &id).await;
+            // Only its first value says that the server has begun to tell.
+            let first = watch.value().await;
+            histories.push(tokio::spawn(async move { [vec![first], watch.until_end().await].concat() }));
+            histories.push(tokio::spawn(events_until_end(client.clone(), id.clone())));
+        }
+        ids.push(id);
+    }
+    hold.reached(2).await;
+    doomed.kill();
+    let pool = sqlx::PgPool::connect(&fleet.database).await.unwrap();
+    let cut = "SELECT count(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'LISTEN \"therapybridge\"%') AS cut";
+    let listeners: i64 = sqlx::query_scalar(cut).fetch_one(&pool).await.unwrap();
+    assert!(listeners >= 3, "two servers and a worker listen: {listeners}");
+    drop(hold);
+    for history in histories {
+        let history = statuses(&history.await.unwrap());
+        let seen: Vec<&str> = history.iter().map(String::as_str).collect();
+        assert!(HISTORY.ends_with(&seen) && seen.len() > 1, "{seen:?}");
+    }
+    // Whoever comes late, and to the other server, sees the end.
+    for id in ids {
+        assert_eq!(statuses(&Watch::session(&clients[1], &id).await.until_end().await), ["PROCESSED"]);
+    }
+}

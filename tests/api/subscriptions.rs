@@ -235,3 +235,34 @@ async fn a_transaction_that_commits_late_loses_no_event() {
     slow.commit().await.unwrap();
     assert_eq!(watch.value().await["id"], json!(first));
 }
+
+/// More news at once than the feed holds for anybody: whoever reads slowly, or not at all for a while, falls behind.
+#[tokio::test]
+async fn a_stream_that_fell_behind_catches_up_from_the_outbox_without_a_gap() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    let (mut one, mut all) = (Watch::session(&jane, &id).await, Watch::patient(&jane, &patient).await);
+    assert_eq!(
+        (one.value().await["version"].clone(), all.value().await["version"].clone()),
+        (json!(1), json!(1))
+    );
+    let versions = 2..=601;
+    let insert = format!(
+        "INSERT INTO outbox_events (session_id, patient_id, version, status, progress, created_at)
+         SELECT '{id}', '{patient}', n, CASE WHEN n = 601 THEN 'PROCESSED' WHEN n % 2 = 0 THEN 'TRANSCRIBING' ELSE 'TRANSCRIBED' END, 1, now()
+         FROM generate_series({}, {}) AS n",
+        versions.start(),
+        versions.end()
+    );
+    app.run(&insert).await;
+    for value in
+        one.until_end().await.iter().map(|value| value["version"].as_i64().unwrap()).zip(versions.clone())
+    {
+        assert_eq!(value.0, value.1, "each once and in order");
+    }
+    for version in versions {
+        assert_eq!(all.value().await["version"], version);
+    }
+}
