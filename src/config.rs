@@ -397,7 +397,7 @@ impl Config {
                 uploads: vars.rate("RATE_LIMIT_UPLOADS", "600/1m")?,
                 downloads: vars.rate("RATE_LIMIT_DOWNLOADS", "600/1m")?,
                 requests: vars.rate("RATE_LIMIT_REQUESTS", "100/1m")?,
-                query_cost: vars.positive("QUERY_COST_LIMIT", "100000")?,
+                query_cost: vars.positive("QUERY_COST_LIMIT", "50000")?,
                 sockets: vars
                     .parse::<NonZeroUsize>("MAX_SOCKETS_PER_USER", "20", "a whole number of at least 1")?
                     .get(),

@@ -115,6 +115,15 @@ impl Therapist {
         therapist
     }
 
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// A request as hers, to be sent.
+    pub(crate) fn post(&self, body: &Value) -> reqwest::RequestBuilder {
+        self.authorized(self.http.post(&self.api)).json(body)
+    }
+
     pub(crate) async fn call(&self, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables });
         let answer: Value = self

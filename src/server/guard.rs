@@ -52,7 +52,7 @@ impl Default for DocumentLimits {
             depth: 20,
             selections: 5_000,
             introspection: 2,
-            cost: 100_000,
+            cost: 50_000,
         }
     }
 }

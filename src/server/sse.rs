@@ -132,7 +132,7 @@ mod tests {
         let server = TestServer::start().await;
         let response = open(&server, "subscription{count(to: 2)}", "good").await;
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let cost = r#"{"cost":{"requested":1,"limit":100000,"remaining":99999}}"#;
+        let cost = r#"{"cost":{"requested":1,"limit":50000,"remaining":49999}}"#;
         let first = format!(r#"{{"data":{{"count":1}},"extensions":{cost}}}"#);
         let rest = "event: next\ndata: {\"data\":{\"count\":2}}\n\nevent: complete\ndata:\n\n";
         assert_eq!(response.text().await.unwrap(), format!("event: next\ndata: {first}\n\n{rest}"));

@@ -13,6 +13,15 @@ pub(super) const TARIFF: Tariff = Tariff {
         ("Query.costSummary", 100),
         ("Query.queueStatus", 100),
         ("User.authSessions", 10),
+        // What is looked up for each row, all rows together.
+        ("Session.patient", 10),
+        ("Session.therapist", 10),
+        ("Session.release", 10),
+        ("Patient.therapist", 10),
+        ("Patient.invitation", 10),
+        ("ExportJob.patient", 10),
+        ("AuditEvent.actor", 10),
+        ("AuditEvent.actorName", 10),
         // Texts, and what is read from JSON.
         ("Session.transcriptText", 1_000),
         ("Session.transcription", 20),
@@ -24,7 +33,7 @@ pub(super) const TARIFF: Tariff = Tariff {
         ("Mutation.cleanUpAll", 20_000),
         ("Mutation.cleanUpFailedSessions", 20_000),
         ("Mutation.cleanUpOrphanedFiles", 20_000),
-        ("Query.verifyAuditChain", 50_000),
+        ("Query.verifyAuditChain", 20_000),
     ],
     lengths: &[
         ("SessionTrends.dataPoints", 366),

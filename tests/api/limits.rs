@@ -525,7 +525,8 @@ async fn what_costs_too_much_is_refused_before_it_is_executed_with_both_numbers(
         let request = jane.post("/graphql").header("accept", accept).json(&json!({ "query": DEAR }));
         let text = request.send().await.unwrap().text().await.unwrap();
         // An event stream has it in its first event.
-        let first = text.lines().map(|line| line.trim_start_matches("data: ")).find(|line| line.starts_with('{'));
+        let first =
+            text.lines().map(|line| line.trim_start_matches("data: ")).find(|line| line.starts_with('{'));
         let answer: Value = serde_json::from_str(first.unwrap_or_else(|| panic!("{text}"))).unwrap();
         let extensions = &answer["errors"][0]["extensions"];
         assert_eq!(extensions["code"], "LIMIT_EXCEEDED", "{accept}: {answer}");
@@ -547,9 +548,9 @@ async fn every_answer_tells_what_it_cost_and_the_limit_can_be_set() {
     let jane = app.therapist("jane").await;
     let query = "query ($first: Int) { patients(first: $first) { nodes { id name } } }";
     let answer = jane.answer(query, json!({ "first": 10 })).await;
-    let cost = json!({ "requested": 42, "limit": 100, "remaining": 58 });
+    let cost = json!({ "requested": 92, "limit": 100, "remaining": 8 });
     assert_eq!(answer["extensions"]["cost"], cost, "{answer}");
     let answer = jane.answer(query, json!({ "first": 30 })).await;
-    let refused = json!({ "requested": 102, "limit": 100, "remaining": 0 });
+    let refused = json!({ "requested": 252, "limit": 100, "remaining": 0 });
     assert_eq!(answer["errors"][0]["extensions"]["cost"], refused, "{answer}");
 }

@@ -56,6 +56,8 @@ const FULL_PAGE: u64 = 100;
 const FIRST: &str = "first";
 /// Points of a page's statement, and of one that counts.
 const STATEMENT: u64 = 10;
+/// Points of a row that is read for a page.
+const ROW: u64 = 5;
 /// Points of a mutation.
 const MUTATION: u64 = 50;
 
@@ -303,7 +305,11 @@ impl<'a> Scale<'a> {
         };
         let below = self.selection_set(&field.selection_set.node, &price.of);
         let below = match price.page {
-            Some((argument, usual)) => below.at(self.rows(field, argument, usual)),
+            // Rows are read whether anything is asked of them or not.
+            Some((argument, usual)) => {
+                let rows = self.rows(field, argument, usual);
+                below.at(rows).saturating_add(rows * ROW)
+            }
             None => below.at(PAGE),
         };
         let each = below.saturating_add(1);

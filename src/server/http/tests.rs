@@ -31,7 +31,7 @@ async fn a_query_is_answered_in_the_media_type_asked_for() {
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], content_type);
         assert_eq!(response.headers()["cache-control"], "no-store");
-        let cost = r#""extensions":{"cost":{"requested":2,"limit":100000,"remaining":99998}}"#;
+        let cost = r#""extensions":{"cost":{"requested":2,"limit":50000,"remaining":49998}}"#;
         let expected = format!(r#"{{"data":{{"b":"Hello, Ä!","a":"nobody"}},{cost}}}"#);
         assert_eq!(response.text().await.unwrap(), expected);
     }

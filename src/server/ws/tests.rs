@@ -73,7 +73,7 @@ async fn a_subscription_streams_and_completes() {
     for count in 1..=2 {
         let mut next = json!({"type": "next", "id": "1", "payload": {"data": {"count": count}}});
         if count == 1 {
-            let cost = json!({"requested": 1, "limit": 100_000, "remaining": 99_999});
+            let cost = json!({"requested": 1, "limit": 50_000, "remaining": 49_999});
             next["payload"]["extensions"] = json!({ "cost": cost });
         }
         assert_eq!(client.hear().await, next);

@@ -41,14 +41,14 @@ fn a_field_is_a_point_and_a_list_its_length() {
 
 #[test]
 fn a_page_costs_what_it_is_asked_for() {
-    // The connection with its statement, `nodes`, and of each row itself and its name.
-    let of = |rows: u64| 1 + STATEMENT + 1 + rows * 2;
+    // The connection with its statement and its rows, `nodes`, and of each row itself and its name.
+    let of = |rows: u64| 1 + STATEMENT + rows * ROW + 1 + rows * 2;
     assert_eq!(cost("{people{nodes{name}}}"), of(25));
     assert_eq!(cost("{people(first:null){nodes{name}}}"), of(25));
     assert_eq!(cost("{people(first:3){nodes{name}}}"), of(3));
     assert_eq!(cost("{people(first:0){nodes{name}}}"), of(0));
-    assert_eq!(cost("{people(first:3){edges{node{name}}}}"), 1 + STATEMENT + 1 + 3 * 3);
-    assert_eq!(cost("{people(first:3){totalCount}}"), 1 + STATEMENT + 1 + STATEMENT);
+    assert_eq!(cost("{people(first:3){edges{node{name}}}}"), 1 + STATEMENT + 3 * ROW + 1 + 3 * 3);
+    assert_eq!(cost("{people(first:3){totalCount}}"), 1 + STATEMENT + 3 * ROW + 1 + STATEMENT);
     // Whoever asks for more than a page gets an error and no row.
     assert_eq!(cost("{people(first:1000000){nodes{name}}}"), of(100));
     assert_eq!(cost("{people(first:-1){nodes{name}}}"), of(0));
@@ -57,7 +57,7 @@ fn a_page_costs_what_it_is_asked_for() {
 #[test]
 fn variables_count_with_their_value_or_default() {
     let query = "query($n: Int = 7){people(first:$n){nodes{name}}}";
-    let of = |rows: u64| 1 + STATEMENT + 1 + rows * 2;
+    let of = |rows: u64| 1 + STATEMENT + rows * ROW + 1 + rows * 2;
     assert_eq!(cost(query), of(7));
     assert_eq!(cost_with(query, serde_json::json!({ "n": 9 })), of(9));
     assert_eq!(cost_with(query, serde_json::json!({ "n": null })), of(25));
@@ -66,10 +66,10 @@ fn variables_count_with_their_value_or_default() {
 
 #[test]
 fn pages_within_pages_multiply() {
-    let inner = 1 + STATEMENT + 1 + 20 * 2;
+    let inner = 1 + STATEMENT + 20 * ROW + 1 + 20 * 2;
     assert_eq!(
         cost("{people(first:10){nodes{friends(first:20){nodes{name}}}}}"),
-        1 + STATEMENT + 1 + 10 * (1 + inner)
+        1 + STATEMENT + 10 * ROW + 1 + 10 * (1 + inner)
     );
     let deep = format!(
         "{{people{}{}}}",
@@ -104,7 +104,7 @@ fn fragments_cost_what_they_stand_for() {
         plain
     );
     // The same fragment in pages of different lengths.
-    let of = |rows: u64| 1 + STATEMENT + 1 + rows * 2;
+    let of = |rows: u64| 1 + STATEMENT + rows * ROW + 1 + rows * 2;
     let both =
         "{a:people(first:3){...p} b:people(first:9){...p}} fragment p on PersonConnection{nodes{name}}";
     assert_eq!(cost(both), of(3) + of(9));
@@ -112,8 +112,8 @@ fn fragments_cost_what_they_stand_for() {
 
 #[test]
 fn the_length_of_other_lists_is_told_by_an_argument_or_by_the_tariff() {
-    assert_eq!(cost("{top(limit:4){people{name}}}"), 1 + STATEMENT + 1 + 4 * 2);
-    assert_eq!(cost("{top(limit:4){all{name}}}"), 1 + STATEMENT + 1 + 50 * 2);
+    assert_eq!(cost("{top(limit:4){people{name}}}"), 1 + STATEMENT + 4 * ROW + 1 + 4 * 2);
+    assert_eq!(cost("{top(limit:4){all{name}}}"), 1 + STATEMENT + 4 * ROW + 1 + 50 * 2);
 }
 
 #[test]
