@@ -109,8 +109,8 @@ fn change(before: &Element, after: Option<&Element>) -> Option<String> {
         (Element::Read(before), Some(Element::Read(after))) => {
             (!fits(after, before)).then(|| format!("was {before}, is {after}"))
         }
-        (Element::Written(before, had_default), Some(Element::Written(after, has_default))) => {
-            let has_to_be_given = *had_default && !after.nullable && !has_default;
+        (Element::Written(before, was_optional), Some(Element::Written(after, has_default))) => {
+            let has_to_be_given = *was_optional && !after.nullable && !has_default;
             (has_to_be_given || !fits(before, after)).then(|| format!("was {before}, is {after}"))
         }
         (_, Some(_)) => Some("is something else now".to_owned()),

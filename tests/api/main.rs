@@ -36,6 +36,7 @@ mod presence;
 mod processes;
 mod providers;
 mod queue;
+mod quick_start;
 mod real_models;
 mod releases;
 mod retention;

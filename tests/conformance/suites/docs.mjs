@@ -122,6 +122,11 @@ process.exit(0);
     await writeFile(join(folder, 'block.py'), text);
     await succeed('python3', ['block.py']);
   },
+  // `make test` runs it: quick_start::the_client_of_the_page_reads_every_patient.
+  async rust(text) {
+    const tested = await readFile(join(root, 'tests/api/quick_start.rs'), 'utf8');
+    if (!tested.includes(text)) throw new Error('this is not what tests/api/quick_start.rs runs');
+  },
   async graphql(text, { server, reader }) {
     const { patient, session } = reader;
     await call(server, reader.token, text, { patient, session, id: session });
