@@ -133,7 +133,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve { no_worker } => serve(config, !no_worker).await,
         Command::Worker => work(config).await,
         Command::Migrate { direction } => migrate(&config, &direction).await,
-        Command::Demo { exit } => run_demo(config, exit).await,
+        Command::Demo { exit } => Box::pin(run_demo(config, exit)).await,
         Command::Admin { action: AdminAction::CreateUser(wanted) } => {
             let user = admin::create_user(&config, wanted).await?;
             Ok(writeln!(std::io::stdout(), "{}", user.id)?)

@@ -16,7 +16,7 @@ fn sample(first_line: &str) -> String {
     let page = std::fs::read_to_string(root().join("docs/api.md")).unwrap();
     let begins = page.find(first_line).unwrap_or_else(|| panic!("{first_line} is not in docs/api.md"));
     let code = &page[begins..];
-    code[..code.find("\n```").unwrap() + 1].to_owned()
+    code[..=code.find("\n```").unwrap()].to_owned()
 }
 
 /// Runs a program over what was told, as JSON on its input; whether it ended well, and what it said.
