@@ -42,7 +42,7 @@ impl Session {
     }
 
     async fn released(&self, ctx: &Context<'_>) -> ApiResult<Option<summary_release::Model>> {
-        ctx.loaders().releases.load_one(self.0.id).await.map_err(|error| ApiError::shared(error).into())
+        ctx.loaders().releases.load_one(self.0.id).await.map_err(ApiError::shared)
     }
 }
 
@@ -264,9 +264,10 @@ pub(super) async fn sessions_of(
     let loader = &ctx.loaders().sessions;
     let page = SessionsOf(patient_id, PageArgs::new(first, after.as_deref())?);
     let page = loader.load_one(page).await.map_err(ApiError::shared)?;
-    let total = match wants_total(ctx) {
-        true => loader.load_one(SessionCountOf(patient_id)).await.map_err(ApiError::shared)?,
-        false => None,
+    let total = if wants_total(ctx) {
+        loader.load_one(SessionCountOf(patient_id)).await.map_err(ApiError::shared)?
+    } else {
+        None
     };
     let page = page.map_or(Page { rows: Vec::new(), has_next: false }, Arc::unwrap_or_clone);
     Ok(connection(page, after.is_some(), total.map_or(0, |total| *total), |row| row.id, Session))

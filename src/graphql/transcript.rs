@@ -233,9 +233,10 @@ pub(super) async fn connection(
     let mut rows = rows.map(Arc::unwrap_or_clone).unwrap_or_default();
     let has_next = rows.len() as u64 > limit;
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let total_count = match wants_total(ctx) {
-        true => loader.load_one(SegmentCountOf(session.id)).await.map_err(ApiError::shared)?,
-        false => None,
+    let total_count = if wants_total(ctx) {
+        loader.load_one(SegmentCountOf(session.id)).await.map_err(ApiError::shared)?
+    } else {
+        None
     };
     let total_count = total_count.map_or(0, |count| *count);
     let mut connection =

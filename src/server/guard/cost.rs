@@ -190,12 +190,15 @@ fn unwrapped(ty: &Type) -> (String, bool) {
     }
 }
 
+/// A type, and its lists: field, what it holds, how many.
+type Lists<'a> = (&'a str, &'a [(&'a str, &'a str, u64)]);
+
 /// The schema about itself: lists as long as they are here, on average.
 fn introspection(types: &mut HashMap<String, HashMap<String, Price>>, query: &str) {
     let count = types.len() as u64;
     let fields = types.values().map(|fields| fields.len() as u64).sum::<u64>().div_ceil(count.max(1));
     // Inputs and enums are as many again; see the test that holds this against the schema.
-    let lists: [(&str, &[(&str, &str, u64)]); 5] = [
+    let lists: [Lists<'_>; 5] = [
         ("__Schema", &[("types", "__Type", count * 2), ("directives", "__Directive", 5)]),
         (
             "__Type",

@@ -3,6 +3,9 @@
 //!
 //! 20,000 documents among the other tests; `make fuzz` makes it a million.
 
+#![expect(clippy::format_collect, clippy::format_push_string, reason = "a test may allocate")]
+#![expect(clippy::disallowed_methods, reason = "told by `make fuzz`")]
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

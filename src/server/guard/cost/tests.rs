@@ -1,3 +1,5 @@
+#![expect(clippy::format_collect, reason = "a test may allocate")]
+
 use async_graphql::Request;
 
 use super::super::{DocumentLimits, admit, weigh};
