@@ -1,4 +1,4 @@
-//! What fields of the API cost beside their place in the answer, as measured by `benches/limits.rs`.
+//! What fields of the API cost beside their place in the answer.
 
 use super::guard::cost::Tariff;
 
