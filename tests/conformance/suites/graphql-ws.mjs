@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { CloseCode, createClient, validateMessage } from 'graphql-ws';
 import WebSocket from 'ws';
 
+import { all, basics } from '../basics.mjs';
 import { deferred } from '../check.mjs';
 import { processed, signUp, upload } from '../practice.mjs';
 
@@ -30,28 +31,8 @@ export async function run({ suite, servers, practice }) {
   await withBareMessages({ suite, server, practice });
 }
 
-async function all(client, payload) {
-  const results = [];
-  for await (const result of client.iterate(payload)) results.push(result);
-  return results;
-}
-
 async function withTheClient({ suite, server, practice, open }) {
-  await suite.check('a query gives one result and completes', async () => {
-    const [{ data, errors }, ...more] = await all(open(), { query: '{ viewer { email } }' });
-    assert.deepEqual([data, errors, more], [{ viewer: { email: practice.email } }, undefined, []]);
-  });
-  await suite.check('variables and operationName arrive', async () => {
-    const query = 'query A { viewer { id } } query B($id: ID!) { patient(id: $id) { name } }';
-    const payload = { query, operationName: 'B', variables: { id: practice.patient } };
-    const [{ data }] = await all(open(), payload);
-    assert.deepEqual(data, { patient: { name: 'Daniel Weber' } });
-  });
-  await suite.check('a mutation gives its payload', async () => {
-    const query = 'mutation { createPatient(input: {name: " "}) { patient { id } userErrors { code } } }';
-    const [{ data }] = await all(open(), { query });
-    assert.deepEqual(data.createPatient, { patient: null, userErrors: [{ code: 'INVALID_INPUT' }] });
-  });
+  await basics({ suite, practice, open });
   await suite.check('a subscription gives every status in order, and completes', async () => {
     const id = await upload(server, practice.token, practice.patient);
     const query = 'subscription ($id: ID!) { sessionUpdated(id: $id) { status version } }';
