@@ -14,7 +14,7 @@ const GOOD_FOR: Duration = Duration::from_secs(1);
 
 type Look = Arc<OnceCell<Model>>;
 
-/// Travels with an event, and goes with it. A hundred thousand sockets of one log-in may hear of the same event: rights and row
+/// Travels with an event, and goes with it. All sockets and streams of a log-in hear of the same event: rights and row
 /// are read by the first of them, after the event, for it could not be heard of before.
 #[derive(Clone, Debug)]
 pub struct Looks {
