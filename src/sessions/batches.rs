@@ -8,7 +8,7 @@ use sea_orm::sea_query::{
     Alias, Asterisk, Condition, Expr, ExprTrait, IntoCondition, JoinType, Query, SelectStatement,
 };
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, FromQueryResult, Iterable, Order,
+    ColumnTrait, ConnectionTrait, DatabaseBackend, EntityTrait, FromQueryResult, Iterable, Order,
     QueryFilter, QueryOrder, QuerySelect, QueryTrait, Statement,
 };
 use uuid::Uuid;
@@ -177,7 +177,7 @@ async fn counted<E: EntityTrait>(
     db: &impl ConnectionTrait,
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, u64>> {
-    let counts: Vec<(Uuid, i64)> = counts.into_tuple().all(db).await.map_err(|error: DbErr| error)?;
+    let counts: Vec<(Uuid, i64)> = counts.into_tuple().all(db).await?;
     let counts: HashMap<_, _> = counts.into_iter().collect();
     let count = |id: &Uuid| u64::try_from(counts.get(id).copied().unwrap_or(0)).unwrap_or(0);
     Ok(ids.iter().map(|id| (*id, count(id))).collect())
