@@ -2,7 +2,9 @@
 //! longer ours. One look at the database for all of them, at every beat and at every hint that there is news.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -28,19 +30,22 @@ pub(super) const CLAIM_PATIENCE: Duration = Duration::from_secs(2);
 const LOST_AFTER: Duration = Duration::from_secs(3);
 
 /// What this process works on.
-#[derive(Debug, Default)]
-pub(super) struct Held(Mutex<Inner>);
+#[derive(Debug)]
+pub(super) struct Held {
+    lease: Duration,
+    inner: Mutex<Inner>,
+}
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
+    /// When the last sign of life that arrived was sent.
+    confirmed: Instant,
     attempts: HashMap<Attempt, Entry>,
     /// Claims whose answers are awaited, and since when.
     claims: HashMap<u64, Instant>,
     claims_made: u64,
     /// Jobs that are ours and that nobody here knows, and since when.
     strangers: HashMap<Attempt, Instant>,
-    /// Cut off from the database for longer than a lease: whatever is claimed would be lost at once.
-    cut_off: bool,
 }
 
 #[derive(Debug)]
@@ -62,12 +67,24 @@ impl Drop for Claiming<'_> {
 }
 
 impl Held {
-    /// Says that a job is about to be claimed; `None` while nothing may be.
+    /// Nothing yet, of a worker that registered at that time.
+    pub(super) fn new(lease: Duration, registered: Instant) -> Self {
+        let inner = Inner {
+            confirmed: registered,
+            attempts: HashMap::new(),
+            claims: HashMap::new(),
+            claims_made: 0,
+            strangers: HashMap::new(),
+        };
+        Self { lease, inner: Mutex::new(inner) }
+    }
+
+    /// Says that a job is about to be claimed; `None` while it would be lost at once.
     pub(super) fn claiming(&self) -> Option<Claiming<'_>> {
-        let mut inner = self.lock();
-        if inner.cut_off {
+        if self.is_cut_off() {
             return None;
         }
+        let mut inner = self.lock();
         inner.claims_made += 1;
         let number = inner.claims_made;
         inner.claims.insert(number, Instant::now());
@@ -80,9 +97,13 @@ impl Held {
         self.lock().attempts.insert(key(lease), entry);
     }
 
-    /// Cancelled when the job is no longer ours.
-    pub(super) fn gone(&self, lease: &Lease) -> CancellationToken {
-        self.lock().attempts.get(&key(lease)).map(|entry| entry.gone.clone()).unwrap_or_default()
+    /// Works on a job as long as it is ours; `None` when it no longer is. That is asked before every step: a process that was
+    /// stopped and wakes up must not take the one that it had come to, before it knows how long it slept.
+    pub(super) async fn while_ours<T>(&self, lease: &Lease, work: impl Future<Output = T>) -> Option<T> {
+        let gone = self.lock().attempts.get(&key(lease)).map(|entry| entry.gone.clone()).unwrap_or_default();
+        let mut work = std::pin::pin!(gone.run_until_cancelled(work));
+        poll_fn(|context| if self.is_cut_off() { Poll::Ready(None) } else { work.as_mut().poll(context) })
+            .await
     }
 
     /// Lets go of a job that is done.
@@ -98,7 +119,6 @@ impl Held {
     /// Gives the jobs that are ours although their claims were never answered.
     fn compare(&self, seen: Instant, listed: &[Attempt]) -> Vec<Attempt> {
         let inner = &mut *self.lock();
-        inner.cut_off = false;
         for (attempt, entry) in &inner.attempts {
             if entry.since < seen && !listed.contains(attempt) {
                 entry.gone.cancel();
@@ -121,10 +141,23 @@ impl Held {
         lost.map(|(attempt, _)| attempt.clone()).collect()
     }
 
+    /// A sign of life that was sent then has arrived. What was lost before is stopped before this is said.
+    fn confirm(&self, sent: Instant) {
+        self.lock().confirmed = sent;
+    }
+
+    fn confirmed(&self) -> Instant {
+        self.lock().confirmed
+    }
+
+    /// Whether no sign of life has arrived for the time of a lease: by now the jobs may be somebody else's.
+    fn is_cut_off(&self) -> bool {
+        self.confirmed().elapsed() >= self.lease
+    }
+
     /// Stops everything: nobody knows any more whose it is. Says whether there was anything to stop.
     fn abandon(&self) -> bool {
-        let mut inner = self.lock();
-        inner.cut_off = true;
+        let inner = self.lock();
         let mut running = false;
         for entry in inner.attempts.values().filter(|entry| !entry.gone.is_cancelled()) {
             entry.gone.cancel();
@@ -134,7 +167,7 @@ impl Held {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -149,27 +182,16 @@ pub(super) struct Keeper {
     worker: String,
     /// A connection of its own: signs of life do not wait for those who work.
     pool: PgPool,
-    /// When the last sign of life that arrived was sent.
-    confirmed: Instant,
     next_beat: Instant,
     silent: bool,
     wake_ups: WakeUps,
 }
 
 impl Keeper {
-    pub(super) fn new(app: Arc<App>, held: Arc<Held>, worker: String, registered: Instant) -> Self {
-        let pool = connection(app.pool());
+    pub(super) fn new(app: Arc<App>, held: Arc<Held>, worker: String) -> Self {
+        let (pool, next_beat) = (connection(app.pool()), held.confirmed());
         let wake_ups = app.wake_ups.clone();
-        Self {
-            app,
-            held,
-            worker,
-            pool,
-            confirmed: registered,
-            next_beat: registered,
-            silent: false,
-            wake_ups,
-        }
+        Self { app, held, worker, pool, next_beat, silent: false, wake_ups }
     }
 
     /// Does so for ever. The first look comes at once: somebody may have died before we started.
@@ -181,18 +203,19 @@ impl Keeper {
     }
 
     async fn look(&mut self) {
-        let (begun, lease) = (Instant::now(), self.app.config.worker.lease);
+        let (begun, lease) = (Instant::now(), self.held.lease);
         let beats = begun >= self.next_beat;
-        let left = (self.confirmed + lease).saturating_duration_since(begun);
+        let left = (self.held.confirmed() + lease).saturating_duration_since(begun);
         let looked = timeout(left.min(lease / 2).max(SHORTEST_PATIENCE), self.ask(beats)).await;
         match looked {
             Ok(Ok(listed)) => {
+                let lost = self.held.compare(begun, &listed);
                 if beats {
-                    self.confirmed = begun;
+                    self.held.confirm(begun);
                     self.next_beat = begun + (lease / BEATS).min(SLOWEST_BEAT);
                 }
                 self.silent = false;
-                self.give_back(self.held.compare(begun, &listed)).await;
+                self.give_back(lost).await;
             }
             Ok(Err(error)) => self.miss(&error.to_string()),
             Err(_) => {
@@ -201,7 +224,7 @@ impl Keeper {
                 self.miss("no answer in time");
             }
         }
-        if self.confirmed.elapsed() >= lease && self.held.abandon() {
+        if self.held.is_cut_off() && self.held.abandon() {
             tracing::warn!(
                 worker = self.worker,
                 "cut off from the database for longer than the lease; what was being worked on is stopped"
@@ -211,7 +234,7 @@ impl Keeper {
 
     async fn ask(&self, beats: bool) -> Result<Vec<Attempt>, sqlx::Error> {
         if beats {
-            let orphans = lease::heartbeat(&self.pool, &self.worker, self.app.config.worker.lease).await?;
+            let orphans = lease::heartbeat(&self.pool, &self.worker, self.held.lease).await?;
             if orphans > 0 {
                 tracing::warn!(orphans, "jobs of a dead worker went back to the queue");
                 metrics::counter!("jobs_taken_over_total").increment(orphans);
@@ -267,22 +290,32 @@ mod tests {
         Lease { id: id.into(), lock_by: "w".into(), attempts: 1, max_attempts: 5, job: Vec::new() }
     }
 
+    const LEASE: Duration = Duration::from_secs(5);
+
+    fn held() -> Held {
+        Held::new(LEASE, Instant::now())
+    }
+
+    fn is_gone(held: &Held, lease: &Lease) -> bool {
+        held.lock().attempts[&key(lease)].gone.is_cancelled()
+    }
+
     #[test]
     fn an_attempt_stops_when_a_look_that_began_after_its_claim_does_not_find_it() {
-        let (held, lease, before) = (Held::default(), lease("a"), Instant::now());
+        let (held, lease, before) = (held(), lease("a"), Instant::now());
         held.add(&lease);
         held.compare(before, &[]);
-        assert!(!held.gone(&lease).is_cancelled(), "that look was too early to tell");
+        assert!(!is_gone(&held, &lease), "that look was too early to tell");
         let after = Instant::now() + Duration::from_millis(1);
         held.compare(after, &[("a".into(), 1)]);
-        assert!(!held.gone(&lease).is_cancelled(), "it is ours");
+        assert!(!is_gone(&held, &lease), "it is ours");
         held.compare(after, &[("a".into(), 2)]);
-        assert!(held.gone(&lease).is_cancelled(), "that is another attempt");
+        assert!(is_gone(&held, &lease), "that is another attempt");
     }
 
     #[test]
     fn a_job_is_given_back_once_no_claim_can_be_answered_with_it_any_more() {
-        let (held, job) = (Held::default(), vec![("a".to_owned(), 1)]);
+        let (held, job) = (held(), vec![("a".to_owned(), 1)]);
         let claiming = held.claiming();
         let seen = Instant::now();
         assert!(held.compare(seen, &job).is_empty());
@@ -296,12 +329,36 @@ mod tests {
 
     #[test]
     fn nothing_is_claimed_while_cut_off() {
-        let held = Held::default();
-        held.add(&lease("a"));
-        assert!(held.abandon() && held.gone(&lease("a")).is_cancelled());
+        let (held, lease) = (held(), lease("a"));
+        held.add(&lease);
+        held.confirm(Instant::now() - LEASE);
+        assert!(held.abandon() && is_gone(&held, &lease));
         assert!(!held.abandon(), "told once");
         assert!(held.claiming().is_none());
-        held.compare(Instant::now(), &[]);
+        held.confirm(Instant::now());
         assert!(held.claiming().is_some(), "the database is back");
+    }
+
+    #[tokio::test]
+    async fn who_wakes_up_after_a_lease_takes_no_further_step() {
+        let (held, lease) = (held(), lease("a"));
+        held.add(&lease);
+        let (wake, steps) = (tokio::sync::Notify::new(), std::cell::Cell::new(0));
+        let work = async {
+            loop {
+                wake.notified().await;
+                steps.set(steps.get() + 1);
+            }
+        };
+        let mut work = std::pin::pin!(held.while_ours(&lease, work));
+        let mut step = async || {
+            wake.notify_one();
+            futures::poll!(work.as_mut())
+        };
+        assert!(step().await.is_pending());
+        assert!(step().await.is_pending());
+        held.confirm(Instant::now() - LEASE);
+        assert_eq!(step().await, Poll::Ready(None::<()>));
+        assert_eq!(steps.get(), 2);
     }
 }

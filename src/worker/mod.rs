@@ -22,7 +22,6 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::keeper::{CLAIM_PATIENCE, Held, Keeper};
@@ -159,10 +158,10 @@ async fn at_desk(
     app: Arc<App>,
     work: impl FnOnce(Desk) -> Vec<BoxFuture<'static, Result<(), WorkerError>>>,
 ) -> anyhow::Result<()> {
-    let (name, held) = (worker_name(), Arc::<Held>::default());
-    let registered = tokio::time::Instant::now();
+    let (name, registered) = (worker_name(), tokio::time::Instant::now());
     lease::register(app.pool(), &name).await?;
-    let keeper = tokio::spawn(Keeper::new(app.clone(), held.clone(), name.clone(), registered).run());
+    let held = Arc::new(Held::new(app.config.worker.lease, registered));
+    let keeper = tokio::spawn(Keeper::new(app.clone(), held.clone(), name.clone()).run());
     tracing::info!(worker = name, "worker started");
     let desk = Desk { app: app.clone(), name: name.clone(), held };
     let ended = futures::future::join_all(work(desk)).await;
@@ -201,7 +200,7 @@ pub async fn run_until_idle(app: &App) -> Result<usize> {
 async fn drain<J: Handler>(app: &App, worker: &str) -> Result<usize> {
     let mut done = 0;
     while let Some(lease) = lease::claim(app.pool(), worker, J::KIND).await.map_err(anyhow::Error::new)? {
-        execute::<J>(app, &lease, &CancellationToken::new()).await;
+        execute::<J>(app, &lease, None).await;
         done += 1;
     }
     Ok(done)
@@ -230,7 +229,7 @@ fn work<J: Handler>(desk: Desk) -> BoxFuture<'static, Result<(), WorkerError>> {
         move |lease: Lease| {
             let desk = desk.clone();
             async move {
-                execute::<J>(&desk.app, &lease, &desk.held.gone(&lease)).await;
+                execute::<J>(&desk.app, &lease, Some(&desk.held)).await;
                 desk.held.remove(&lease);
                 Ok::<_, BoxDynError>(())
             }
@@ -279,13 +278,17 @@ async fn claim<J: Job>(desk: &Desk) -> Option<Lease> {
     }
 }
 
-/// One attempt at a job, and what becomes of it. It is dropped where it stands when the job is `gone`: no further call
-/// to a provider leaves then.
-async fn execute<J: Handler>(app: &App, lease: &Lease, gone: &CancellationToken) {
+/// One attempt at a job, and what becomes of it. Where somebody keeps the lease, it is dropped where it stands when the job is
+/// no longer ours: no further call to a provider leaves then.
+async fn execute<J: Handler>(app: &App, lease: &Lease, held: Option<&Held>) {
     failpoint::reach("job.claimed");
     let started = std::time::Instant::now();
     tracing::debug!(job = lease.id, kind = J::KIND, "job started");
-    let outcome = stop_or(gone, attempt::<J>(app, lease)).await.unwrap_or(Outcome::GivenBack);
+    let attempt = attempt::<J>(app, lease);
+    let outcome = match held {
+        Some(held) => held.while_ours(lease, attempt).await.unwrap_or(Outcome::GivenBack),
+        None => attempt.await,
+    };
     let seconds = started.elapsed().as_secs_f64();
     metrics::histogram!("job_seconds", "kind" => J::KIND).record(seconds);
     metrics::counter!("jobs_total", "kind" => J::KIND, "outcome" => label(&outcome)).increment(1);
@@ -330,7 +333,7 @@ async fn attempt<J: Handler>(app: &App, lease: &Lease) -> Outcome {
         return give_up(&job, app, lease, NO_ANSWER).await;
     }
     let run = AssertUnwindSafe(tokio::time::timeout(J::TIMEOUT, job.run(app, lease))).catch_unwind();
-    let Some(ended) = stop_or(&app.stop, run).await else { return Outcome::GivenBack };
+    let Some(ended) = app.stop.run_until_cancelled(run).await else { return Outcome::GivenBack };
     match ended {
         Ok(Ok(Ok(()))) => Outcome::Done,
         Ok(Ok(Err(JobError::MovedOn))) => Outcome::MovedOn,
@@ -342,10 +345,6 @@ async fn attempt<J: Handler>(app: &App, lease: &Lease) -> Outcome {
         // The panic itself is logged by the panic hook.
         Err(_) => retry(&job, app, lease, TROUBLE, None).await,
     }
-}
-
-async fn stop_or<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
-    stop.run_until_cancelled(work).await
 }
 
 async fn retry<J: Handler>(
