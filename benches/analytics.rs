@@ -2,8 +2,8 @@
 //!
 //! For each number of therapists: how fast rows are made up and written; how long the nightly run takes that works all figures out,
 //! how long the one that finds nothing to repair, and the process's peak memory in them; then, of one therapist, the latency of
-//! each of the four queries over HTTP (one client, keep-alive) beside that of the same SQL by `pgbench` in the same
-//! run, and what EXPLAIN (ANALYZE, BUFFERS) says of each statement: its nodes and the blocks it touches, which must not
+//! each of the four queries over HTTP (one client, keep-alive) beside that of the same SQL by `pgbench` and by a server of
+//! nothing but axum and sqlx in the same run, and what EXPLAIN (ANALYZE, BUFFERS) says of each statement: its nodes and the blocks it touches, which must not
 //! grow with the number of therapists, and no sequential scan of a large table.
 //!
 //! `cargo bench --bench analytics [-- therapists…]`, by default 10 and 100; `-- 10 100 1000` is a million sessions.
@@ -18,18 +18,21 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::response::Json;
+use axum::routing::post;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use futures::StreamExt;
-use sea_orm::{DatabaseBackend, QueryTrait};
 use serde_json::{Value, json};
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Row};
 use support::Therapist;
 use therapybridge::analytics::timetable::Scheduled;
@@ -208,16 +211,19 @@ async fn queries(app: &App, jane: &Therapist, (jane_id, folder): (Uuid, &Path), 
             "{}: {blocks} blocks, {least} with fewer therapists",
             case.name
         );
-        let ours = over_http(jane, &case.query).await;
         let statements = case.statements.iter().map(|(query, values)| inline(query, values));
-        let bare =
-            by_pgbench(app, folder, &[log_in.clone()].into_iter().chain(statements).collect::<Vec<_>>());
+        let statements: Vec<_> = [log_in.clone()].into_iter().chain(statements).collect();
+        let ours = over_http(jane.address, jane.request(&case.query)).await;
+        let bare = by_bare_server(app, jane, &statements).await;
+        let pgbench = by_pgbench(app, folder, &statements);
         println!(
-            "{:<17} {:>5} µs over HTTP, {:>5} µs by pgbench: {:.2}; {blocks:>4} blocks; {}",
+            "{:<17} {:>5} µs over HTTP, {:>5} µs by a bare server: {:.2}, {:>5} µs by pgbench: {:.2}; {blocks:>4} blocks; {}",
             case.name,
             ours.as_micros(),
             bare.as_micros(),
             ours.as_secs_f64() / bare.as_secs_f64(),
+            pgbench.as_micros(),
+            ours.as_secs_f64() / pgbench.as_secs_f64(),
             nodes.into_iter().collect::<Vec<_>>().join(", ")
         );
     }
@@ -245,8 +251,7 @@ async fn log_in(app: &App, jane_id: Uuid) -> String {
         .fetch_one(app.pool())
         .await
         .unwrap();
-    let query = user::in_log_in(jane_id, family).build(DatabaseBackend::Postgres);
-    query.to_string()
+    inline(user::IN_LOG_IN, &[jane_id, family].map(|id| format!("'{id}'")))
 }
 
 fn cases(jane: Uuid, patient: Uuid) -> Vec<Case> {
@@ -325,8 +330,7 @@ async fn collect(app: &App, plan: &Value, nodes: &mut BTreeSet<String>) {
 }
 
 /// The median latency of a request, asked as pgbench asks: by one thread that waits, on one connection.
-async fn over_http(jane: &Therapist, query: &str) -> Duration {
-    let (address, request) = (jane.address, jane.request(query));
+async fn over_http(address: SocketAddr, request: Vec<u8>) -> Duration {
     let times = tokio::task::spawn_blocking(move || {
         let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
         stream.get_ref().set_nodelay(true).unwrap();
@@ -352,6 +356,31 @@ fn exchange(stream: &mut BufReader<TcpStream>, request: &[u8]) -> Duration {
     let answer: Value = serde_json::from_slice(&body).unwrap();
     assert!(answer["data"].is_object() && answer["errors"].is_null(), "{answer}");
     took
+}
+
+/// The median latency of a server of nothing but axum and sqlx, which has the statements answered at each request: what
+/// the house's parts take before anything of ours runs.
+async fn by_bare_server(app: &App, jane: &Therapist, statements: &[String]) -> Duration {
+    let options = app.pool().connect_options().as_ref().clone();
+    let pool = PgPoolOptions::new().test_before_acquire(false).connect_with(options).await.unwrap();
+    let statements: Vec<&'static str> =
+        statements.iter().map(|statement| &*statement.clone().leak()).collect();
+    let answer = move || {
+        let (pool, statements) = (pool.clone(), statements.clone());
+        async move {
+            for statement in statements {
+                sqlx::query(statement).fetch_all(&pool).await.unwrap();
+            }
+            Json(json!({ "data": {} }))
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = axum::serve(listener, Router::new().route("/graphql", post(answer)));
+    let serving = tokio::spawn(async move { serve.await.unwrap() });
+    let median = over_http(address, jane.request("{ __typename }")).await;
+    serving.abort();
+    median
 }
 
 /// The median latency of the statements as one script.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sea_orm::{DatabaseConnection, SqlxPostgresConnector, TransactionTrait};
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use therapybridge::actor::{Actor, Origin};
@@ -24,7 +24,7 @@ use therapybridge::audit::link::Key;
 use therapybridge::audit::{self, Event, Witness};
 use therapybridge::clock::{Clock, SystemClock};
 use therapybridge::config::Config;
-use therapybridge::database::Database;
+use therapybridge::database::{self, Database};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -118,7 +118,7 @@ async fn write_one(db: &DatabaseConnection) {
         changed_fields: vec!["status", "progress"],
         ..Event::default()
     };
-    let txn = db.begin().await.unwrap();
+    let txn = database::begin(db).await.unwrap();
     audit::record(&txn, witness, event).await.unwrap();
     txn.commit().await.unwrap();
 }

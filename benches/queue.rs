@@ -21,9 +21,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, EntityTrait, SqlxPostgresConnector, TransactionTrait,
-};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, EntityTrait, SqlxPostgresConnector};
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use therapybridge::actor::{Actor, Origin};
@@ -31,6 +29,7 @@ use therapybridge::app::App;
 use therapybridge::audit::{self, Event, Witness};
 use therapybridge::clock::{Clock, SystemClock};
 use therapybridge::config::Config;
+use therapybridge::database;
 use therapybridge::entity::session::{Attendance, Model, Status};
 use therapybridge::entity::{patient, session};
 use therapybridge::queue::jobs::{PurgeExpired, TranscribeSession};
@@ -192,7 +191,7 @@ async fn run_clients(pool: &PgPool, practice: Practice, job: bool, seconds: u64)
 }
 
 async fn upload(db: &DatabaseConnection, practice: Practice, job: bool) {
-    let txn = db.begin().await.unwrap();
+    let txn = database::begin(db).await.unwrap();
     let session = practice.write(&txn).await;
     if job {
         let job = TranscribeSession { session_id: session.id, generation: session.generation };
@@ -223,7 +222,7 @@ async fn latency(app: &Arc<App>, practice: Practice, jobs: u64) {
     for due in 0..jobs {
         // The pause drifts through the polls and beats of the worker.
         tokio::time::sleep(Duration::from_millis(10 + due * 7 % 31)).await;
-        let txn = app.db.begin().await.unwrap();
+        let txn = database::begin(&app.db).await.unwrap();
         practice.write(&txn).await;
         queue::enqueue(&txn, &PurgeExpired { due: i64::try_from(due).unwrap() }).await.unwrap();
         txn.commit().await.unwrap();

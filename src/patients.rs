@@ -7,7 +7,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::sea_query::extension::postgres::PgExpr;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseConnection,
-    EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select, TransactionTrait,
+    EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
 };
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use crate::actor::{Actor, Origin};
 use crate::analytics::runs::{Change, request_refresh};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
+use crate::database;
 use crate::entity::patient::{self, ActiveModel, Column, Entity, Model};
 use crate::error::{Code, Result, UserError};
 use crate::events::Notifier;
@@ -74,7 +75,7 @@ impl Patients {
         let (name, email, phone) =
             (valid_name(&input.name)?, valid_email(input.email)?, valid_phone(input.phone)?);
         let now = self.clock.now();
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let claim = match key {
             None => None,
             Some(key) => match idempotency::ask(&txn, therapist_id, "createPatient", key, now).await? {
@@ -191,7 +192,7 @@ impl Patients {
         action: &'static str,
         changed: Vec<&'static str>,
     ) -> Result<Model> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let found = patient::visible_to(actor).filter(Column::Id.eq(id)).lock_exclusive().one(&txn).await?;
         let found = found.ok_or_else(|| UserError::not_found("patient"))?;
         row.id = Set(found.id);

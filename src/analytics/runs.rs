@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr,
     EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
-    TransactionTrait, TryInsertResult,
+    TryInsertResult,
 };
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use super::figures::{self, Done, Scope};
 use super::timetable::Scheduled;
 use super::window::Days;
 use crate::actor::Actor;
+use crate::database;
 use crate::entity::aggregation_run::{self, ActiveModel, Column, Entity, Kind, Model, Status};
 use crate::entity::user::{self, Role};
 use crate::error::{Error, Result};
@@ -147,7 +148,7 @@ impl Analytics {
         let now = self.clock.now();
         let run = ActiveModel { due_at: Set(Some(due)), ..new(kind, now) };
         let id = run.id.clone().take();
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let once = Entity::insert(run).on_conflict_do_nothing_on([Column::Kind, Column::DueAt]);
         let inserted = once.exec_without_returning(&txn).await?;
         if let (TryInsertResult::Inserted(1), Some(id)) = (inserted, id) {
@@ -170,7 +171,7 @@ impl Analytics {
             therapist_id: Set(wanted.therapist_id),
             ..new(Kind::Manual, now)
         };
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let run = Entity::insert(run).exec_with_returning(&txn).await?;
         self.enqueue(&txn, run.id, now).await?;
         txn.commit().await?;
@@ -192,7 +193,7 @@ impl Analytics {
         let Some(run) = self.begin(lease, run_id).await? else { return Ok(()) };
         let whose = run.therapist_id.zip(run.patient_id);
         let whose = whose.ok_or_else(|| anyhow::anyhow!("refresh {run_id} is nobody's"))?;
-        let (txn, now) = (self.db.begin().await?, self.clock.now());
+        let (txn, now) = (database::begin(&self.db).await?, self.clock.now());
         figures::lock(&txn, whose.0).await?;
         lease.hold(&txn).await?;
         let Done { periods, changes } =
@@ -244,7 +245,7 @@ impl Analytics {
         therapist_id: Uuid,
         (total, tell): (u64, bool),
     ) -> Result<Model> {
-        let (txn, now) = (self.db.begin().await?, self.clock.now());
+        let (txn, now) = (database::begin(&self.db).await?, self.clock.now());
         figures::lock(&txn, therapist_id).await?;
         lease.hold(&txn).await?;
         let done = work_out(&txn, &run, therapist_id, now).await?;
@@ -265,7 +266,7 @@ impl Analytics {
 
     /// Passes over a therapist whose figures cannot be worked out: nobody else waits for that.
     async fn skip(&self, lease: &Lease, run: Model, therapist_id: Uuid) -> Result<Model> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         lease.hold(&txn).await?;
         let run = put(&txn, run, |run| {
             run.done_up_to = Some(therapist_id);
@@ -277,7 +278,7 @@ impl Analytics {
     }
 
     async fn finish(&self, lease: &Lease, run: Model) -> Result<Model> {
-        let (txn, now) = (self.db.begin().await?, self.clock.now());
+        let (txn, now) = (database::begin(&self.db).await?, self.clock.now());
         lease.hold(&txn).await?;
         let run = self
             .write(&txn, run, |run| {
@@ -300,7 +301,7 @@ impl Analytics {
     /// # Errors
     /// [`Error::MovedOn`] when the lease is lost; else only faults.
     pub async fn fail(&self, lease: &Lease, run_id: Uuid, message: &str) -> Result<()> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let Some(run) = locked(&txn, run_id).await? else { return Ok(()) };
         lease.hold(&txn).await?;
         if run.status.is_terminal() {
@@ -317,7 +318,7 @@ impl Analytics {
 
     /// The run, if it has not ended. One that an attempt before has begun goes on.
     async fn begin(&self, lease: &Lease, run_id: Uuid) -> Result<Option<Model>> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let Some(run) = locked(&txn, run_id).await?.filter(|run| !run.status.is_terminal()) else {
             return Ok(None);
         };

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, SqlErr, TransactionTrait};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, SqlErr};
 use uuid::Uuid;
 
 use super::{Auth, NewUser, email, password};
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
+use crate::database;
 use crate::entity::user;
 use crate::error::{Code, Error, Result, UserError};
 
@@ -19,7 +20,7 @@ impl Auth {
     pub async fn create_user(&self, new: NewUser) -> Result<user::Model> {
         let now = self.clock.now();
         let user = self.new_row(checked(new)?, now).await?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let user = insert(&txn, user).await?;
         let job = "command line";
         let (actor, origin) = (Actor::System { job }, Origin { request_id: job.into(), ..Origin::default() });

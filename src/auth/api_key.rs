@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    QuerySelect, Select, TransactionTrait,
+    QuerySelect, Select,
 };
 use uuid::Uuid;
 
@@ -21,6 +21,7 @@ use super::second_factor::{confirmed, hold_asker};
 use crate::actor::scope::{Scope, Scopes};
 use crate::actor::{Actor, Origin};
 use crate::audit;
+use crate::database;
 use crate::entity::api_key::{ActiveModel, Column, Entity, Model, alive, visible_to};
 use crate::error::{Code, Error, Result, UserError};
 use crate::idempotency::{self, Asked};
@@ -83,7 +84,7 @@ impl Auth {
         let (owner_id, now) = (actor.therapist_id()?, self.clock.now());
         let wanted = Checked::of(&new)?;
         let user = self.prove_password((actor, origin), CREATE, &new.password).await?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         hold_asker(&txn, actor, Some(&user)).await?;
         let claim = match &new.idempotency_key {
             None => None,
@@ -121,7 +122,7 @@ impl Auth {
     pub async fn revoke_api_key(&self, actor: &Actor, origin: &Origin, id: Option<Uuid>) -> Result<Model> {
         actor.therapist_id()?;
         let (id, now) = (id.ok_or_else(no_such_key)?, self.clock.now());
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let found = visible_to(actor).filter(Column::Id.eq(id)).lock_exclusive().one(&txn).await?;
         let mut key = found.ok_or_else(no_such_key)?;
         if key.revoked_at.is_none() {

@@ -2,9 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, TransactionTrait,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use super::refresh_token::hash;
@@ -12,6 +10,7 @@ use super::second_factor::{confirmed, hold_user, wrong_code};
 use super::{Auth, Tokens};
 use crate::actor::Origin;
 use crate::audit;
+use crate::database;
 use crate::entity::log_in_challenge::{ActiveModel, Column, Entity, Model};
 use crate::entity::user;
 use crate::error::{Code, Error, Result, UserError};
@@ -71,7 +70,7 @@ impl Auth {
         let user = user.ok_or_else(invalid_challenge)?;
         self.limits.confirm_log_in(&user.email, origin).await?;
         self.limits.second_factor(user.id, origin).await?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let user = hold_user(&txn, challenge.user_id).await?;
         let unchanged = user.is_active && mark(&user) == challenge.password_mark;
         if !unchanged || !spend(&txn, challenge.id, now).await? {

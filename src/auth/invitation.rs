@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::sea_query::{Expr, LockType};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter,
-    QuerySelect, SqlErr, TransactionTrait,
+    QuerySelect, SqlErr,
 };
 use uuid::Uuid;
 
@@ -14,6 +14,7 @@ use super::typed_code;
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
+use crate::database;
 use crate::entity::patient_invitation::{self, ActiveModel, Column, Entity, Model};
 use crate::entity::{patient, user::Role};
 use crate::error::{Code, Error, Result, UserError};
@@ -70,7 +71,7 @@ impl Invitations {
         key: Option<&str>,
     ) -> Result<Invited> {
         let witness = Witness { actor, origin, at: self.clock.now() };
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let input = idempotency::input_hash(&[&patient_id.to_string()]);
         let claim = match start(&txn, witness, key, &input).await? {
             Start::Fresh(claim) => claim,
@@ -102,7 +103,7 @@ impl Invitations {
         actor.therapist_id()?;
         let witness = Witness { actor, origin, at: self.clock.now() };
         let patient_id = self.get(actor, id).await?.patient.id;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let patient = hold_patient(&txn, actor, patient_id).await?;
         let found = patient_invitation::visible_to(actor).filter(Column::Id.eq(id)).one(&txn).await?;
         let mut invitation = found.ok_or_else(not_found)?;
@@ -124,7 +125,7 @@ impl Invitations {
     /// `INVALID_TOKEN`; `CONFLICT` for an account that is tied to a record already.
     pub async fn accept(&self, actor: &Actor, origin: &Origin, code: &str) -> Result<patient::Model> {
         actor.patient_user_id()?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let witness = Witness { actor, origin, at: self.clock.now() };
         match accept(&txn, witness, ("code", code)).await {
             Ok(patient) => {

@@ -2,13 +2,14 @@
 //! does: an exchange that is under way ends with the rest.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, TransactionTrait};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use super::refresh_token::{self, Which};
 use super::{Auth, api_key, password};
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
+use crate::database;
 use crate::entity::{auth_session, user};
 use crate::error::{Code, Error, Result, UserError};
 
@@ -42,7 +43,7 @@ impl Auth {
         family_id: Option<Uuid>,
     ) -> Result<auth_session::Model> {
         let user_id = actor.user_id()?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         refresh_token::hold(&txn, user_id).await?;
         let not_found = || UserError::not_found("log-in");
         let of = (user_id, family_id.ok_or_else(not_found)?);
@@ -66,7 +67,7 @@ impl Auth {
     /// Only faults.
     pub async fn log_out_everywhere(&self, actor: &Actor, origin: &Origin) -> Result<()> {
         let user_id = actor.user_id()?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         refresh_token::hold(&txn, user_id).await?;
         refresh_token::end(&txn, user_id, Which::All, self.clock.now()).await?;
         self.witness_by(&txn, (actor, origin), about(user_id, "user.log_out_everywhere")).await?;
@@ -98,7 +99,7 @@ impl Auth {
             }
             password::check(new, &user.email, &user.full_name).map_err(|error| error.on("newPassword"))?;
             let hash = self.passwords.hash(new.to_owned()).await?;
-            let txn = self.db.begin().await?;
+            let txn = database::begin(&self.db).await?;
             if let Some(user) = self.replace_password(&txn, actor, &user, hash).await? {
                 let mut changed_fields = vec!["password"];
                 if revoke_api_keys {

@@ -28,7 +28,6 @@ use chrono::{DateTime, Utc};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter,
-    TransactionTrait,
 };
 use uuid::Uuid;
 
@@ -44,6 +43,7 @@ use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
 use crate::config::AuthConfig;
+use crate::database;
 use crate::entity::user::{self, Role};
 use crate::error::{Code, Error, Result, UserError};
 
@@ -156,7 +156,7 @@ impl Auth {
         // Not before: whoever mistypes their way through the rules costs nothing, and has not signed up yet.
         self.limits.sign_up(origin).await?;
         let user = user::ActiveModel { last_login_at: Set(Some(now)), ..self.new_row(account, now).await? };
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let user = accounts::insert(&txn, user).await?;
         let family_id = Uuid::now_v7();
         let tokens = self.open(&txn, (user, family_id), origin, "user.sign_up").await?;
@@ -195,7 +195,7 @@ impl Auth {
                 return Err(UserError::new(Code::InvalidCredentials, message).into());
             };
             let new_hash = self.passwords.rehash(password, &user.hashed_password).await?;
-            let txn = self.db.begin().await?;
+            let txn = database::begin(&self.db).await?;
             if let Some(user) = self.admit(&txn, &user, new_hash).await? {
                 let answer = match self.challenge(&txn, &user, origin).await? {
                     Some(challenge) => LogInAnswer::Challenged(challenge),
@@ -249,7 +249,7 @@ impl Auth {
     /// # Errors
     /// `INVALID_TOKEN`.
     pub async fn refresh(&self, token: &str, origin: &Origin) -> Result<Tokens> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let rotation = self.refresh.spend(&txn, token, self.clock.now()).await?;
         let (Rotation::Spent(log_in) | Rotation::Reused(log_in) | Rotation::Refused(log_in)) = rotation
         else {
@@ -280,7 +280,7 @@ impl Auth {
     /// # Errors
     /// Only faults.
     pub async fn log_out(&self, token: &str, origin: &Origin) -> Result<()> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         if let Some(ended) = self.refresh.revoke_family_of(&txn, token, self.clock.now()).await?
             && let Some(user) = user::Entity::find_by_id(ended.user_id).one(&txn).await?
         {

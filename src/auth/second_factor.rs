@@ -7,13 +7,14 @@ use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
-    QueryFilter, QueryOrder, QuerySelect, TransactionTrait,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
 use super::{Auth, recovery_code, refresh_token, totp};
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
+use crate::database;
 use crate::entity::second_factor::{ActiveModel, Column, Entity, Model};
 use crate::entity::user;
 use crate::error::{Code, Error, Result, UserError};
@@ -48,7 +49,7 @@ impl Auth {
     pub async fn enrol_totp(&self, actor: &Actor, origin: &Origin, password: &str) -> Result<Enrolment> {
         let user = self.prove_password((actor, origin), "user.enrol_totp", password).await?;
         let (secret, now) = (totp::new_secret(), self.clock.now());
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         hold_asker(&txn, actor, Some(&user)).await?;
         if !put_pending(&txn, user.id, self.seal.seal(user.id, &secret)?, now).await? {
             return Err(enabled_already());
@@ -65,7 +66,7 @@ impl Auth {
     pub async fn confirm_totp(&self, actor: &Actor, origin: &Origin, code: &str) -> Result<Vec<String>> {
         let (user_id, now) = (actor.user_id()?, self.clock.now());
         self.limits.proof_of_user(actor, origin).await?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         hold_asker(&txn, actor, None).await?;
         let factor = Entity::find_by_id(user_id).one(&txn).await?.ok_or_else(nothing_pending)?;
         if factor.confirmed_at.is_some() {
@@ -230,7 +231,7 @@ impl Auth {
         (password, code): (&str, &str),
     ) -> Result<(user::Model, DatabaseTransaction)> {
         let user = self.prove_password((actor, origin), action, password).await?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         hold_asker(&txn, actor, Some(&user)).await?;
         if confirmed(&txn, user.id).await?.is_none() {
             let message = "There is no second factor.";

@@ -4,7 +4,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::sea_query::extension::postgres::PgExpr;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, Select, TransactionTrait, sea_query::LockType,
+    QuerySelect, Select, sea_query::LockType,
 };
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use super::refresh_token::{self, Which};
 use super::{Auth, api_key};
 use crate::actor::{Actor, Origin};
 use crate::audit;
+use crate::database;
 use crate::entity::user::{self, Column, Entity, Model, Role, visible_to};
 use crate::error::{Code, Error, Result, UserError};
 use crate::page::{Page, PageArgs};
@@ -107,7 +108,7 @@ impl Auth {
         let admin_id = actor.admin_id()?;
         let not_found = || UserError::not_found("user").on("userId");
         let id = id.ok_or_else(not_found)?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let user = hold_with_admin(&txn, actor, (admin_id, id)).await?.ok_or_else(not_found)?;
         if user.is_active == active {
             return Ok(user);

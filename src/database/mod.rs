@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use apalis_postgres::PostgresStorage;
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, SqlxPostgresConnector, TransactionTrait};
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use self::cluster::{Cluster, ClusterSettings};
 use crate::config::DatabaseConfig;
@@ -186,17 +186,21 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> anyhow:
 /// Looked at after each use, when nobody waits for it, and again before the next unless that follows at once. A connection
 /// that does not answer is given up: somewhere on the way its answers are lost.
 async fn is_usable(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    match tokio::time::timeout(CHECK_PATIENCE, is_between_transactions(connection)).await {
-        Ok(usable) => usable,
+    match tokio::time::timeout(CHECK_PATIENCE, connection.ping()).await {
+        Ok(answer) => answer.map(|()| true),
         Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
     }
 }
 
-/// A `begin` that is given up before its answer has come leaves a
-/// transaction open that sqlx (0.9.0) knows nothing of: what is written next on that connection would seem to be done, and
-/// be lost when it closes. Between transactions both times are the same; in the simple protocol only, for
-/// in the extended one the transaction begins with the binding and the statement with the execution.
-async fn is_between_transactions(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let query = sqlx::raw_sql("SELECT transaction_timestamp() = statement_timestamp()");
-    query.fetch_one(connection).await?.try_get(0)
+/// Begins a transaction, in a task of its own, which goes on when whoever asked gives up. A `begin` that is given up before
+/// its answer has come leaves a transaction open that sqlx (0.9.0) knows nothing of: what is written next on that connection
+/// would seem to be done, and be lost when it closes.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let db = db.clone();
+    #[expect(clippy::disallowed_methods, reason = "the one place where it is safe")]
+    let begun = tokio::spawn(async move { db.begin().await }).await;
+    begun.unwrap_or_else(|error| Err(DbErr::Custom(error.to_string())))
 }

@@ -4,9 +4,9 @@ use async_graphql::Enum;
 use chrono_tz::Tz;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Query, SelectStatement};
-use sea_orm::{Condition, QuerySelect, Select};
+use sea_orm::{Condition, DatabaseBackend, QuerySelect, SelectModel, SelectorRaw, Statement};
 
-use super::{auth_session, patient};
+use super::patient;
 use crate::actor::Actor;
 
 /// What a user is in the practice.
@@ -110,15 +110,15 @@ fn of_patients(user: patient::Column, own: Expr) -> SelectStatement {
     Query::select().column(user).from(patient::Entity).and_where(own).and_where(user.is_not_null()).to_owned()
 }
 
-/// An active user in a log-in of theirs that has not been revoked: one read, by two indexes.
+/// An active user in a log-in of theirs that has not been revoked: one read, by two indexes. As text, for every request
+/// begins with it, and to put it together takes a fifth of what asking it does.
+pub const IN_LOG_IN: &str = "SELECT users.* FROM users WHERE id = $1 AND is_active AND EXISTS (
+    SELECT FROM auth_sessions WHERE family_id = $2 AND user_id = $1 AND NOT is_revoked)";
+
+/// The user of a log-in, by [`IN_LOG_IN`].
 #[must_use]
-pub fn in_log_in(user_id: Uuid, family_id: Uuid) -> Select<Entity> {
-    let log_in = Query::select()
-        .expr(Expr::value(1))
-        .from(auth_session::Entity)
-        .and_where(auth_session::Column::FamilyId.eq(family_id))
-        .and_where(auth_session::Column::UserId.eq(user_id))
-        .and_where(auth_session::Column::IsRevoked.eq(false))
-        .to_owned();
-    Entity::find_by_id(user_id).filter(Column::IsActive.eq(true)).filter(Expr::exists(log_in))
+pub fn in_log_in(user_id: Uuid, family_id: Uuid) -> SelectorRaw<SelectModel<Model>> {
+    let values = [user_id.into(), family_id.into()];
+    let statement = Statement::from_sql_and_values(DatabaseBackend::Postgres, IN_LOG_IN, values);
+    Entity::find().from_raw_sql(statement)
 }

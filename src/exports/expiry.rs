@@ -1,9 +1,10 @@
 //! The end of a file's time: it is removed, and its job says so.
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, TransactionTrait};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
 use super::jobs::Exports;
+use crate::database;
 use crate::entity::export_job::{Column, Entity, Status};
 use crate::error::Result;
 
@@ -41,7 +42,7 @@ impl Exports {
 
     /// One that was deleted, or expired by another process, meanwhile is left alone.
     async fn expire_one(&self, id: Uuid) -> Result<bool> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let held = Entity::find_by_id(id).filter(Column::FileKey.is_not_null()).lock_exclusive();
         let Some(job) = held.one(&txn).await? else { return Ok(false) };
         let key = job.file_key.clone();

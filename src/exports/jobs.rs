@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection,
     DatabaseTransaction, EntityTrait, FromQueryResult, IntoActiveModel, PaginatorTrait, QueryFilter,
-    QuerySelect, Select, TransactionTrait,
+    QuerySelect, Select,
 };
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -21,6 +21,7 @@ use crate::audit::{self, Witness};
 use crate::auth::rate_limit::RateLimits;
 use crate::clock::Clock;
 use crate::config::ExportsConfig;
+use crate::database;
 use crate::entity::export_job::{self, ActiveModel, Column, Entity, Format, Kind, Model, Status};
 use crate::entity::webhook_delivery::Event;
 use crate::entity::{patient, session};
@@ -158,7 +159,7 @@ impl Exports {
         let (therapist_id, now) = (actor.therapist_or(Scope::ExportsWrite)?, self.clock.now());
         new.wanted.check()?;
         let hash = new.wanted.hash(new.format);
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let claim = match &new.idempotency_key {
             None => None,
             Some(key) => {
@@ -269,7 +270,7 @@ impl Exports {
     pub async fn delete(&self, actor: &Actor, origin: &Origin, id: Uuid) -> Result<Model> {
         actor.therapist_or(Scope::ExportsWrite)?;
         let now = self.clock.now();
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let own = export_job::visible_to(actor).filter(Column::Id.eq(id));
         let job = own.lock_exclusive().one(&txn).await?.ok_or_else(no_such_export)?;
         if !job.status.is_terminal() {

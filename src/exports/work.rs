@@ -8,9 +8,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{
-    ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect, TransactionTrait,
-};
+use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use tokio::sync::watch;
@@ -25,6 +23,7 @@ use super::render::render;
 use super::{Fonts, Rendered, progress_report, session_notes};
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
+use crate::database;
 use crate::entity::export_job::{Column, Entity, Format, Kind, Model, Status};
 use crate::entity::patient;
 use crate::error::{Code, Error, Result, UserError};
@@ -88,7 +87,7 @@ impl Exports {
     /// # Errors
     /// [`Error::MovedOn`] when the lease is lost; else only faults.
     pub async fn fail(&self, lease: &Lease, job_id: Uuid, message: &str) -> Result<()> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let Some(job) = wanted(&txn, job_id).await? else { return Ok(()) };
         lease.hold(&txn).await?;
         let job = self
@@ -103,7 +102,7 @@ impl Exports {
 
     /// The job, if it has not ended. One that an attempt before has begun is begun again: nothing of that attempt counts.
     async fn begin(&self, lease: &Lease, job_id: Uuid) -> Result<Option<Model>> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let Some(job) = wanted(&txn, job_id).await? else { return Ok(None) };
         lease.hold(&txn).await?;
         if job.status == Status::Running {
@@ -183,7 +182,7 @@ impl Exports {
 
     /// The job with its file, in a transaction that is still to be committed.
     async fn complete(&self, lease: &Lease, job_id: Uuid, put: Put) -> Result<DatabaseTransaction> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let job = wanted(&txn, job_id).await?.ok_or(Error::MovedOn)?;
         lease.hold(&txn).await?;
         Intake::confirm(&txn, &put.key).await?;
@@ -223,7 +222,7 @@ impl Teller<'_> {
     }
 
     async fn tell(&mut self, percent: i32) -> Result<()> {
-        let txn = self.exports.db.begin().await?;
+        let txn = database::begin(&self.exports.db).await?;
         let job = wanted(&txn, self.job_id).await?.ok_or(Error::MovedOn)?;
         self.lease.hold(&txn).await?;
         self.told = Instant::now();

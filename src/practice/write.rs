@@ -50,6 +50,7 @@ impl Plan {
     /// # Errors
     /// When the database does not take it.
     pub async fn write(&self, pool: &PgPool, therapist_id: Uuid) -> Result<(), sqlx::Error> {
+        #[expect(clippy::disallowed_methods, reason = "a command: whoever gives it up ends the process")]
         let mut txn = pool.begin().await?;
         let patients = self.write_patients(&mut txn, therapist_id).await?;
         for sessions in self.sessions.chunks(BATCH) {

@@ -14,7 +14,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use sea_orm::{
     ActiveEnum, ActiveModelTrait, ActiveValue::Set, DatabaseConnection, DatabaseTransaction, EntityTrait,
-    TransactionTrait,
 };
 use uuid::Uuid;
 
@@ -26,6 +25,7 @@ use crate::actor::scope::Scope;
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
+use crate::database;
 use crate::entity::session::{ActiveModel, Attendance, Entity, Model};
 use crate::entity::{patient, user};
 use crate::error::{Result, UserError};
@@ -101,7 +101,7 @@ impl Appointments {
         let (therapist_id, now) = (actor.therapist_or(Scope::SessionsWrite)?, self.clock.now());
         let time = check_time(new.time, now)?;
         let hash = idempotency::input_hash(&[&new.patient_id.to_string(), &time.spelled()]);
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let claim = match &new.idempotency_key {
             None => None,
             Some(key) => match idempotency::ask(&txn, therapist_id, "scheduleSession", key, now).await? {

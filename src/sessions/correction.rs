@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
-    EntityTrait, QueryFilter, QueryOrder, QuerySelect, TransactionTrait, sea_query::Expr,
-    sea_query::OnConflict,
+    EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr, sea_query::OnConflict,
 };
 use uuid::Uuid;
 
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
+use crate::database;
 use crate::entity::session::{self, Model};
 use crate::entity::transcript_segment::{self, SpeakerRole};
 use crate::entity::webhook_delivery::Event;
@@ -88,7 +88,7 @@ impl Corrections {
     pub async fn correct_segment(&self, actor: &Actor, origin: &Origin, wanted: Correction) -> Result<Line> {
         let therapist_id = actor.therapist_id()?;
         let text = text::line("text", &wanted.text, LONGEST_TEXT)?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let segment = transcript_segment::Entity::find_by_id(wanted.segment_id).one(&txn).await?;
         let missing = || UserError::not_found("segment").on("segmentId");
         let session_id = segment.as_ref().ok_or_else(missing)?.session_id;
@@ -129,7 +129,7 @@ impl Corrections {
         role: Option<SpeakerRole>,
     ) -> Result<Model> {
         let therapist_id = actor.therapist_id()?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let missing = || UserError::not_found("session").on("sessionId");
         let session = locked(&txn, actor, session_id).await?.ok_or_else(missing)?;
         if !speakers(&txn, [session.id]).await?.iter().any(|(_, label)| label == speaker) {

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
-    QuerySelect, TransactionTrait,
+    QuerySelect,
 };
 use uuid::Uuid;
 
@@ -19,6 +19,7 @@ use crate::analytics::runs::{Change, request_refresh};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
 use crate::costs::{self, Costs, Spent, Work as Paid};
+use crate::database;
 use crate::entity::session::{Column, Entity, Model, Status};
 use crate::entity::webhook_delivery::Event;
 use crate::entity::{extraction_part, extraction_run};
@@ -110,7 +111,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
     pub async fn report(&self, work: Work<'_>, stage: Status, percent: i32) -> Result<()> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let session = self.locked(&txn, work, &[stage]).await?;
         if session.progress < percent {
             self.write(&txn, session, |session| session.progress = percent).await?;
@@ -123,7 +124,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
     pub async fn reuse_pieces(&self, work: Work<'_>, providers: &[Provider]) -> Result<()> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let session = self.locked(&txn, work, &[Status::Transcribing]).await?;
         if pieces::reuse(&txn, &session, providers, self.clock.now()).await? {
             tracing::info!(session = %session.id, "the same recording was recognised before");
@@ -136,7 +137,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
     pub async fn keep_piece(&self, work: Work<'_>, piece: RecognisedPiece) -> Result<Vec<Utterance>> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let session = self.locked(&txn, work, &[Status::Transcribing]).await?;
         let SoFar { recognised_ms, settled } = pieces::keep(&txn, &session, piece, self.clock.now()).await?;
         let percent = session.percent_recognised(recognised_ms);
@@ -155,7 +156,7 @@ impl Pipeline {
         // Only who holds the job adds pieces: what is read here still holds in the transaction, or that comes to nothing.
         let Finished { segments, reading } =
             pieces::finished(&self.db, &session, voices, self.clock.now()).await?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let session = self.locked(&txn, work, &[Status::Transcribing]).await?;
         pieces::complete(&txn, session.id, segments).await?;
         let session = self
@@ -186,7 +187,7 @@ impl Pipeline {
         (answer, spent): (extraction_part::ActiveModel, Spent),
         percent: i32,
     ) -> Result<()> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let session = self.locked(&txn, work, &[Status::ExtractingNotes]).await?;
         costs::record(&txn, &session, spent, self.clock.now()).await?;
         answers::void(&txn, session.id, answer.request_sha256.as_ref()).await?;
@@ -202,7 +203,7 @@ impl Pipeline {
     /// # Errors
     /// Only faults; a lost lease is one.
     pub async fn forget_answers(&self, work: Work<'_>, requests: &[String]) -> Result<()> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let session = self.locked(&txn, work, &[Status::ExtractingNotes]).await?;
         for request in requests {
             answers::void(&txn, session.id, request).await?;
@@ -215,7 +216,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
     pub async fn finish_extraction(&self, work: Work<'_>, run: NotesRun) -> Result<()> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let session = self.locked(&txn, work, &[Status::ExtractingNotes]).await?;
         let mut opens_risks = false;
         let run_id = match run {
@@ -253,7 +254,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::MovedOn`] when the lease is lost or the session has moved on; else only faults.
     pub async fn fail(&self, work: Work<'_>, message: &str) -> Result<()> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let Some(session) = find_locked(&txn, work.session_id).await? else { return Ok(()) };
         work.lease.hold(&txn).await?;
         let running = session.status.is_some_and(|status| status.may_become(Status::Failed).is_ok());
@@ -380,7 +381,7 @@ impl Pipeline {
     }
 
     async fn begin(&self, work: Work<'_>, from: Status, to: Status) -> Result<Option<Model>> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let session = find_locked(&txn, work.session_id).await?.filter(|s| s.generation == work.generation);
         work.lease.hold(&txn).await?;
         let session = match session {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveEnum, ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
-    EntityTrait, FromQueryResult, QueryFilter, QuerySelect, Statement, TransactionTrait, Value,
+    EntityTrait, FromQueryResult, QueryFilter, QuerySelect, Statement, Value,
 };
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ use super::pipeline::Pipeline;
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
+use crate::database;
 use crate::entity::session::{Column, Entity, Model, Status};
 use crate::error::Result;
 use crate::events;
@@ -97,7 +98,7 @@ impl Recordings {
         due: Due,
         session_id: Uuid,
     ) -> Result<Option<Condemned>> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let session = Entity::find_by_id(session_id).lock_exclusive().one(&txn).await?;
         let Some(session) = session.filter(|session| session.audio_key.is_some()) else { return Ok(None) };
         // Asked again, for whoever held the lock before may have changed the session.

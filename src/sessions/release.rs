@@ -8,13 +8,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection,
-    DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect, TransactionTrait,
+    DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect,
 };
 use uuid::Uuid;
 
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
+use crate::database;
 use crate::entity::session::{self, Model};
 use crate::entity::summary_release::{self, ActiveModel, Column, Entity};
 use crate::error::{Code, Result, UserError};
@@ -58,7 +59,7 @@ impl Releases {
         let now = self.clock.now();
         let run = wanted.run_id.map(|id| id.to_string()).unwrap_or_default();
         let hash = idempotency::input_hash(&[&wanted.session_id.to_string(), &run]);
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let claim = match key {
             None => None,
             Some(key) => match idempotency::ask(&txn, therapist_id, "releaseSummary", key, now).await? {
@@ -87,7 +88,7 @@ impl Releases {
     /// `NOT_FOUND`.
     pub async fn withdraw(&self, actor: &Actor, origin: &Origin, session_id: Uuid) -> Result<Model> {
         actor.therapist_id()?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let session = locked(&txn, actor, session_id).await?;
         if let Some(release) = in_force(&txn, session.id).await? {
             end(&txn, release, self.clock.now()).await?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use sea_orm::{ColumnTrait, DatabaseConnection, DatabaseTransaction, QueryFilter, TransactionTrait};
+use sea_orm::{ColumnTrait, DatabaseConnection, DatabaseTransaction, QueryFilter};
 use uuid::Uuid;
 
 use self::arrival::Received;
@@ -23,6 +23,7 @@ use crate::audit::{self, Witness};
 use crate::clock::Clock;
 use crate::config::UploadConfig;
 use crate::costs::{Costs, Work};
+use crate::database;
 use crate::entity::session::{self, Model};
 use crate::error::{Code, Error, Result, UserError};
 use crate::failpoint;
@@ -231,7 +232,7 @@ impl Uploads {
     ) -> Result<(DatabaseTransaction, Model)> {
         let now = self.clock.now();
         let input_hash = input_hash(new, &kept.sha256);
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         Intake::confirm(&txn, &kept.key).await?;
         let (before, session) = new.place.write(&txn, actor, kept, now).await?;
         self.pipeline.start(&txn, before.as_ref(), &session).await?;

@@ -1,13 +1,12 @@
 //! What somebody asks of one session: granted under the session's row lock, once for each idempotency key.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{
-    ColumnTrait, DatabaseConnection, DatabaseTransaction, QueryFilter, QuerySelect, TransactionTrait,
-};
+use sea_orm::{ColumnTrait, DatabaseConnection, DatabaseTransaction, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
 use crate::actor::scope::Scope;
 use crate::actor::{Actor, Origin};
+use crate::database;
 use crate::entity::session::{self, Column, Model};
 use crate::error::{Code, Error, Result, UserError};
 use crate::idempotency::{self, Asked, Claim};
@@ -55,7 +54,7 @@ impl Wish<'_> {
     ) -> Result<Granted> {
         let therapist_id = self.actor.therapist_or(Scope::SessionsWrite)?;
         let hash = idempotency::input_hash(&[&self.session_id.to_string(), input]);
-        let txn = db.begin().await?;
+        let txn = database::begin(db).await?;
         let asked = match self.idempotency_key {
             None => None,
             Some(key) => Some(idempotency::ask(&txn, therapist_id, operation, key, now).await?),

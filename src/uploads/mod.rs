@@ -19,7 +19,7 @@ use futures::Stream;
 use sea_orm::sea_query::{Expr, LockType};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, EntityTrait,
-    FromQueryResult, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, TransactionTrait,
+    FromQueryResult, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use tempfile::NamedTempFile;
 use uuid::Uuid;
@@ -32,6 +32,7 @@ use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
 use crate::clock::Clock;
 use crate::config::UploadConfig;
+use crate::database;
 use crate::entity::unfinished_upload::{ActiveModel, Column, Entity, Model, Outcome, open, visible_to};
 use crate::entity::{unfinished_part, user};
 use crate::error::Result;
@@ -95,7 +96,7 @@ impl Unfinished {
             return Err(Refused::TooLarge { max: self.limits.max_bytes });
         }
         let now = self.clock.now();
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         self.check_quota(&txn, therapist_id, reserved, now).await?;
         let row = ActiveModel {
             id: Set(Uuid::now_v7()),
@@ -222,7 +223,7 @@ impl Unfinished {
         bytes: i64,
     ) -> Result<Model, Refused> {
         let now = self.clock.now();
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let moved = Entity::update_many()
             .col_expr(Column::Received, Expr::value(upload.received + bytes))
             .col_expr(Column::ExpiresAt, Expr::value(now + self.limits.expires))
@@ -245,7 +246,7 @@ impl Unfinished {
     /// [`Refused::Gone`] when it has ended.
     pub async fn terminate(&self, actor: &Actor, origin: &Origin, upload: &Model) -> Result<(), Refused> {
         let now = self.clock.now();
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         if !close(&txn, upload.id, Outcome::Terminated, now).await? {
             return Err(Refused::Gone);
         }
@@ -337,7 +338,7 @@ impl Unfinished {
     /// Files first: without its row nobody would look for them.
     async fn forget(&self, upload: &Model) -> Result<()> {
         self.storage.delete_all(&prefix(upload)).await?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let of_upload = unfinished_part::Column::UploadId.eq(upload.id);
         unfinished_part::Entity::delete_many().filter(of_upload).exec(&txn).await?;
         Entity::delete_by_id(upload.id).exec(&txn).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, PaginatorTrait,
-    QueryFilter, QuerySelect, Select, TransactionTrait,
+    QueryFilter, QuerySelect, Select,
 };
 use uuid::Uuid;
 
@@ -12,6 +12,7 @@ use super::news::{News, deliver, request};
 use super::{Webhooks, about, locked_for};
 use crate::actor::scope::Scope;
 use crate::actor::{Actor, Origin};
+use crate::database;
 use crate::entity::webhook_delivery::{self, ActiveModel, Column, Entity, Event, Model, State};
 use crate::error::{Code, Error, Result, UserError};
 use crate::idempotency::{self, Asked, Claim};
@@ -136,7 +137,7 @@ impl Webhooks {
         key: Option<&str>,
     ) -> Result<Granted> {
         let (therapist_id, now) = (actor.therapist_or(Scope::WebhooksManage)?, self.clock.now());
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let claim = match key {
             None => None,
             Some(key) => match idempotency::ask(&txn, therapist_id, operation, key, now).await? {

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, EntityTrait, QuerySelect, TransactionTrait,
-    sea_query::LockType,
+    ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, EntityTrait, QuerySelect, sea_query::LockType,
 };
 use uuid::Uuid;
 
@@ -17,6 +16,7 @@ use super::sender::{Answer, Message};
 use super::{Webhooks, about, end_waiting, lanes, schedule, secret};
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
+use crate::database;
 use crate::entity::user;
 use crate::entity::webhook::{self, DisabledReason};
 use crate::entity::webhook_delivery::{self, ActiveModel, Event, State};
@@ -121,7 +121,7 @@ impl Webhooks {
     }
 
     async fn begin(&self, lease: &Lease, job: &DeliverWebhook) -> Result<Begun> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let Some(Pair { webhook, delivery }) = self.locked(&txn, lease, job).await? else {
             return Ok(Begun::Not(Attempted::Ended));
         };
@@ -153,7 +153,7 @@ impl Webhooks {
 
     /// Writes down how an attempt ended, and asks for the next one where there is to be one.
     async fn put_down(&self, lease: &Lease, job: &DeliverWebhook, verdict: Verdict) -> Result<()> {
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let Some(pair) = self.locked(&txn, lease, job).await? else { return Ok(()) };
         let outcome = match &verdict.error {
             None => self.arrived(&txn, &pair, verdict.status).await?,

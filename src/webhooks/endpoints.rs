@@ -3,8 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveEnum, ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait,
-    IntoActiveModel, Iterable, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, TransactionTrait,
-    sea_query::Expr,
+    IntoActiveModel, Iterable, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -13,6 +12,7 @@ use super::{MOST_WEBHOOKS, Webhooks, about, end_waiting, lanes, locked_for, no_s
 use crate::actor::scope::Scope;
 use crate::actor::{Actor, Origin};
 use crate::audit::{self, Witness};
+use crate::database;
 use crate::entity::webhook::{self, ActiveModel, Column, Entity, Model};
 use crate::entity::webhook_delivery::Event;
 use crate::error::{Code, Error, Result, UserError};
@@ -116,7 +116,7 @@ impl Webhooks {
             updated_at: Set(now),
             ..row
         };
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         lanes::lock(&txn, therapist_id).await?;
         if webhook::visible_to(actor).count(&txn).await? >= MOST_WEBHOOKS {
             let message =
@@ -155,7 +155,7 @@ impl Webhooks {
             Some(url) => Some(self.admitted(url).await?),
             None => None,
         };
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let before = locked_for(&txn, actor, id).await?;
         let next = Model {
             url: url.unwrap_or_else(|| before.url.clone()),
@@ -181,7 +181,7 @@ impl Webhooks {
     pub async fn delete(&self, actor: &Actor, origin: &Origin, id: Uuid) -> Result<Model> {
         actor.therapist_or(Scope::WebhooksManage)?;
         let now = self.clock.now();
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let before = locked_for(&txn, actor, id).await?;
         end_waiting(&txn, id, ("The webhook was deleted.", now)).await?;
         // Address and secrets are needed by nobody any more.
@@ -205,7 +205,7 @@ impl Webhooks {
     /// `NOT_FOUND`.
     pub async fn enable(&self, actor: &Actor, origin: &Origin, id: Uuid) -> Result<Model> {
         actor.therapist_or(Scope::WebhooksManage)?;
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let before = locked_for(&txn, actor, id).await?;
         if before.disabled_at.is_none() {
             return Ok(before);
@@ -225,7 +225,7 @@ impl Webhooks {
         let (therapist_id, now) = (actor.therapist_or(Scope::WebhooksManage)?, self.clock.now());
         let (id, at_once) = (wanted.webhook_id, wanted.expire_previous_now);
         let hash = idempotency::input_hash(&[&id.to_string(), if at_once { "at once" } else { "" }]);
-        let txn = self.db.begin().await?;
+        let txn = database::begin(&self.db).await?;
         let claim = match &wanted.idempotency_key {
             None => None,
             Some(key) => match idempotency::ask(&txn, therapist_id, "rotateWebhookSecret", key, now).await? {

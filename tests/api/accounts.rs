@@ -5,13 +5,13 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures::future::{join, join_all};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use sea_orm::TransactionTrait;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use therapybridge::actor::Origin;
 use therapybridge::auth::access_token::{AccessTokens, Claims};
 use therapybridge::auth::refresh_token::{RefreshTokens, Rotation};
 use therapybridge::clock::Clock;
+use therapybridge::database;
 use uuid::Uuid;
 
 use super::support::client::Client;
@@ -200,7 +200,8 @@ async fn a_token_that_is_being_exchanged_while_its_log_in_ends_gives_nothing() {
         let spent = app.anonymous().sign_up(jane()).await;
         let current = app.anonymous().refresh(refresh_token(&spent)).await;
         // An exchange that is not committed yet: what it issues, nobody else can see.
-        let (refresh, txn) = (RefreshTokens::new(Duration::from_mins(1)), app.app.db.begin().await.unwrap());
+        let (refresh, txn) =
+            (RefreshTokens::new(Duration::from_mins(1)), database::begin(&app.app.db).await.unwrap());
         let rotation = refresh.spend(&txn, refresh_token(&current), app.clock.now()).await.unwrap();
         let Rotation::Spent(log_in) = rotation else { panic!("{rotation:?}") };
         let next = refresh.issue(&txn, log_in, &Origin::default(), app.clock.now()).await.unwrap();

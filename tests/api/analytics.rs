@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use sea_orm::TransactionTrait;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use therapybridge::analytics::runs::{Change, Wanted, request_refresh};
 use therapybridge::analytics::timetable::Scheduled;
 use therapybridge::clock::Clock;
+use therapybridge::database;
 use therapybridge::worker;
 use uuid::Uuid;
 
@@ -94,7 +94,7 @@ async fn work_out(app: &TestApp, way: Way, (therapist_id, plan): (Uuid, &Plan)) 
 
 async fn refresh(app: &TestApp, therapist_id: Uuid, patient_id: Uuid, days: &[NaiveDate]) {
     let change = Change { patient_id, therapist_id, days: days.iter().copied().collect() };
-    let txn = app.app.db.begin().await.unwrap();
+    let txn = database::begin(&app.app.db).await.unwrap();
     request_refresh(&txn, change, app.clock.now()).await.unwrap();
     txn.commit().await.unwrap();
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{DatabaseConnection, SqlxPostgresConnector, TransactionTrait};
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::{AssertSqlSafe, PgPool};
 use therapybridge::actor::{Actor, Origin};
 use therapybridge::audit::chain::{Chain, Tail, tail};
@@ -14,6 +14,7 @@ use therapybridge::audit::link::{COLUMNS, Key};
 use therapybridge::audit::verify::{Kind, Report, verify};
 use therapybridge::audit::{self, Event, Witness};
 use therapybridge::clock::FixedClock;
+use therapybridge::database;
 
 use super::support::cluster::fresh_database;
 use super::support::today;
@@ -161,7 +162,8 @@ async fn every_event_is_linked_once_in_order_and_without_gaps() {
 #[tokio::test]
 async fn an_event_that_commits_late_gets_a_later_place_and_a_rolled_back_one_none() {
     let mut trail = Trail::new().await;
-    let (late, gone) = (trail.db().begin().await.unwrap(), trail.db().begin().await.unwrap());
+    let (late, gone) =
+        (database::begin(&trail.db()).await.unwrap(), database::begin(&trail.db()).await.unwrap());
     record(&late).await;
     record(&gone).await;
     trail.record(1).await;

@@ -5,7 +5,7 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::PgQueryResult;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
 use therapybridge::config::Config;
-use therapybridge::database::Database;
+use therapybridge::database::{Database, begin};
 use url::Url;
 
 use super::support::cluster::{empty_database, fresh_database};
@@ -109,10 +109,10 @@ async fn migrations_are_reverted_one_by_one_from_the_last() {
 #[tokio::test]
 async fn a_transaction_that_is_given_up_while_it_begins_takes_nothing_with_it() {
     let database = migrated().await;
-    let pool = database.pool();
+    let (pool, db) = (database.pool(), database.connection());
     run(pool, "CREATE TABLE kept (round integer)").await.unwrap();
     for round in 0..200_u64 {
-        let begin = tokio::time::timeout(std::time::Duration::from_micros(round * 10), pool.begin());
+        let begin = tokio::time::timeout(std::time::Duration::from_micros(round * 10), begin(&db));
         drop(begin.await);
         run(pool, &format!("INSERT INTO kept VALUES ({round})")).await.unwrap();
     }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use apalis::prelude::{BoxDynError, WorkerBuilder, WorkerContext};
 use apalis_postgres::{Config as StockConfig, PostgresStorage};
-use sea_orm::TransactionTrait;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
+use therapybridge::database;
 use therapybridge::queue::jobs::{PurgeExpired, TranscribeSession};
 use therapybridge::queue::lease::{self, Outcome};
 use therapybridge::queue::{self, Job};
@@ -39,7 +39,7 @@ async fn fall_silent(pool: &PgPool, worker: &str) {
 #[tokio::test]
 async fn a_job_is_visible_only_if_its_transaction_commits() {
     let app = app_with_job().await;
-    let txn = app.app.db.begin().await.unwrap();
+    let txn = database::begin(&app.app.db).await.unwrap();
     queue::enqueue(&txn, &PurgeExpired { due: 2 }).await.unwrap();
     txn.rollback().await.unwrap();
     assert_eq!(app.count("SELECT count(*) FROM apalis.jobs").await, 1);
@@ -81,7 +81,7 @@ async fn jobs_of_a_silent_worker_go_to_another_and_the_silent_one_changes_nothin
     let taken = lease::claim(pool, "b", KIND).await.unwrap().unwrap();
     assert_eq!((taken.id.as_str(), taken.attempts), (lost.id.as_str(), 2));
 
-    let txn = app.app.db.begin().await.unwrap();
+    let txn = database::begin(&app.app.db).await.unwrap();
     assert!(lost.hold(&txn).await.is_err(), "a lost lease cannot be held");
     assert!(taken.hold(&txn).await.is_ok());
     txn.rollback().await.unwrap();
@@ -267,7 +267,7 @@ async fn a_living_worker_whose_job_was_taken_away_stops_its_call() {
 async fn a_worker_that_leaves_while_a_claim_of_it_arrives_stays_until_its_lease_has_run_out() {
     let app = app_with_job().await;
     let pool = app.app.pool();
-    let mut late = pool.begin().await.unwrap();
+    let mut late = app.begin().await;
     let claim = "UPDATE apalis.jobs SET status = 'Running', lock_by = 'a', attempts = attempts + 1";
     sqlx::query(claim).execute(&mut *late).await.unwrap();
     let (left, ()) = tokio::join!(lease::sign_off(pool, "a"), async {

@@ -348,7 +348,7 @@ async fn what_is_under_way_survives_no_end_of_its_log_in() {
     {
         let app = TestApp::new().await;
         let jane = app.therapist("jane").await;
-        let mut txn = app.app.pool().begin().await.unwrap();
+        let mut txn = app.begin().await;
         sqlx::query("SELECT FROM users FOR NO KEY UPDATE").execute(&mut *txn).await.unwrap();
         let thief = jane.clone();
         let enrol = "mutation ($password: String!) { enrolTotp(input: { password: $password }) { secret userErrors { code } } }";

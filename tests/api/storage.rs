@@ -5,8 +5,8 @@ use std::process::Command;
 
 use futures::TryStreamExt;
 use futures::future::join_all;
-use sea_orm::TransactionTrait;
 use serde_json::{Value, json};
+use therapybridge::database;
 use therapybridge::error::Error;
 use therapybridge::storage::{Intake, Storage, Swept};
 use uuid::Uuid;
@@ -371,7 +371,7 @@ async fn a_commit_of_unknown_outcome_stays_right_both_ways() {
     let intake = storage.intake(&app.app.db);
     for (key, happens) in [("a/1/x", true), ("a/2/x", false)] {
         intake.put(therapist, key, spooled(storage, b"x")).await.unwrap();
-        let txn = app.app.db.begin().await.unwrap();
+        let txn = database::begin(&app.app.db).await.unwrap();
         Intake::confirm(&txn, key).await.unwrap();
         if happens {
             txn.commit().await.unwrap();
@@ -393,7 +393,7 @@ async fn a_sweep_that_was_killed_halfway_is_finished_and_nobody_commits_in_betwe
     let intake = storage.intake(&app.app.db);
     intake.put(therapist, "a/1/x", spooled(storage, b"x")).await.unwrap();
     app.run("UPDATE stored_files SET condemned_at = now()").await;
-    let txn = app.app.db.begin().await.unwrap();
+    let txn = database::begin(&app.app.db).await.unwrap();
     assert!(matches!(Intake::confirm(&txn, "a/1/x").await, Err(Error::Storage(_))));
     drop(txn);
     assert_eq!(sweep(&app).await, Swept { files: 1, left: 0 });
@@ -416,7 +416,7 @@ async fn a_sweep_and_a_slow_commit_never_part_a_file_from_its_row() {
             for _ in 0..(round % 6) * 3 {
                 tokio::task::yield_now().await;
             }
-            let txn = app.app.db.begin().await.unwrap();
+            let txn = database::begin(&app.app.db).await.unwrap();
             let confirmed = Intake::confirm(&txn, &key).await;
             for _ in 0..(round % 4) * 5 {
                 tokio::task::yield_now().await;

@@ -228,7 +228,7 @@ async fn a_transaction_that_commits_late_loses_no_event() {
         );
         sqlx::AssertSqlSafe(insert)
     };
-    let mut slow = app.app.pool().begin().await.unwrap();
+    let mut slow = app.begin().await;
     sqlx::query(event(&first, 2)).execute(&mut *slow).await.unwrap();
     sqlx::query(event(&second, 2)).execute(app.app.pool()).await.unwrap();
     assert_eq!(watch.value().await["id"], json!(second));

@@ -57,7 +57,7 @@ async fn whoever_comes_second_to_the_locked_session_clears_only_its_own_file_awa
     let app = TestApp::new().await;
     let jane = app.therapist("jane").await;
     let id = scheduled(&jane, &jane.patient("Daniel").await, EARLIER).await;
-    let mut block = app.app.pool().begin().await.unwrap();
+    let mut block = app.begin().await;
     sqlx::query("SELECT 1 FROM sessions FOR UPDATE").execute(&mut *block).await.unwrap();
     let start = |name: &'static str| {
         let (client, input) = (jane.clone(), json!({ "sessionId": id }));

@@ -127,7 +127,7 @@ async fn whoever_has_the_session_first_decides_and_the_other_learns_of_it() {
         let jane = app.therapist("jane").await;
         let session = failed(&jane, &jane.patient("Daniel").await).await;
         app.clock.advance(TimeDelta::seconds(1));
-        let mut block = app.app.pool().begin().await.unwrap();
+        let mut block = app.begin().await;
         sqlx::query("SELECT 1 FROM sessions FOR UPDATE").execute(&mut *block).await.unwrap();
         let clean_up = async { clean(&jane, "cleanUpFailedSessions", false).await };
         let again = async { retry(&jane, &session).await };
@@ -186,7 +186,7 @@ async fn a_file_whose_row_is_being_written_is_not_taken_for_an_orphan() {
     let jane = app.therapist("jane").await;
     let patient = jane.patient("Daniel").await;
     // The file is put, and its transaction, which has taken the intent away, cannot end.
-    let mut block = app.app.pool().begin().await.unwrap();
+    let mut block = app.begin().await;
     sqlx::query("LOCK TABLE outbox_events IN EXCLUSIVE MODE").execute(&mut *block).await.unwrap();
     let upload = jane.session(&patient, recording("cbr.mp3"));
     let clean_up = async {

@@ -141,6 +141,12 @@ impl TestApp {
         sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(self.app.pool()).await.unwrap()
     }
 
+    /// A transaction of somebody else's.
+    #[expect(clippy::disallowed_methods, reason = "a test that gives up has failed")]
+    pub(crate) async fn begin(&self) -> sqlx::Transaction<'static, sqlx::Postgres> {
+        self.app.pool().begin().await.unwrap()
+    }
+
     /// Runs a statement on the database.
     pub(crate) async fn run(&self, statement: &str) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(self.app.pool()).await.unwrap();
