@@ -48,7 +48,7 @@ use therapybridge::worker;
 use uuid::Uuid;
 
 /// Requests of each kind that are measured.
-const REQUESTS: usize = 300;
+const REQUESTS: usize = 3_000;
 /// Therapists whose rows are written at a time.
 const WRITERS: usize = 2;
 /// Tables of more rows must not be read from end to end.
