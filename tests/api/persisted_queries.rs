@@ -1,11 +1,12 @@
 //! Automatic persisted queries, as Apollo Client makes them: a hash instead of a document, on every transport.
 
+use reqwest::multipart::Part;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::support::TestApp;
 use super::support::client::Client;
 use super::support::socket::{News, Watch};
+use super::support::{TestApp, recording};
 
 const VIEWER: &str = "{ viewer { email } }";
 
@@ -65,6 +66,33 @@ async fn hashes_work_over_sockets_and_event_streams_with_names_and_variables() {
     let stream = jane.post("/graphql").header("accept", "text/event-stream").json(&payload(Value::Null));
     let text = stream.send().await.unwrap().text().await.unwrap();
     assert!(text.contains(r#"{"patient":{"name":"Daniel"}}"#), "{text}");
+}
+
+#[tokio::test]
+async fn a_recording_is_uploaded_by_the_hash_of_its_mutation() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let document = "mutation ($input: UploadSessionInput!) { uploadSession(input: $input) {
+        session { audioFilename } userErrors { code } } }";
+    let variables = json!({ "input": { "patientId": patient, "audio": null } });
+    let upload = async |query: Value, extensions: Value| {
+        let operations = json!({ "query": query, "variables": variables, "extensions": extensions });
+        let file = Part::bytes(recording("cbr.mp3")).file_name("monday.mp3");
+        jane.multipart_of(&operations, "variables.input.audio", file).await
+    };
+    let answer = upload(Value::Null, extensions(document)).await;
+    assert_eq!(answer["errors"][0]["message"], "PersistedQueryNotFound", "{answer}");
+    let answer = upload(json!(document), extensions(VIEWER)).await;
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_REQUEST", "{answer}");
+    assert_eq!(jane.call("{ sessions { totalCount } }", json!({})).await["sessions"]["totalCount"], 0);
+    for (query, sessions) in [(json!(document), 1), (Value::Null, 2)] {
+        let answer = upload(query, extensions(document)).await;
+        let payload = &answer["data"]["uploadSession"];
+        assert_eq!(payload["session"]["audioFilename"], "monday.mp3", "{answer}");
+        let counted = jane.call("{ sessions { totalCount } }", json!({})).await;
+        assert_eq!(counted["sessions"]["totalCount"], sessions);
+    }
 }
 
 #[tokio::test]

@@ -139,8 +139,13 @@ impl Client {
     }
 
     pub(crate) async fn multipart(&self, query: &str, variables: Value, path: &str, file: Part) -> Value {
+        self.multipart_of(&json!({ "query": query, "variables": variables }), path, file).await
+    }
+
+    /// The same of a request that is more than query and variables.
+    pub(crate) async fn multipart_of(&self, operations: &Value, path: &str, file: Part) -> Value {
         let form = Form::new()
-            .text("operations", json!({ "query": query, "variables": variables }).to_string())
+            .text("operations", operations.to_string())
             .text("map", json!({ "0": [path] }).to_string())
             .part("0", file);
         let request = self.post("/graphql").header("apollo-require-preflight", "1").multipart(form);
