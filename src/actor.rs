@@ -74,6 +74,12 @@ impl Actor {
         }
     }
 
+    /// Whether an API key asks, which may see only what its scopes say.
+    #[must_use]
+    pub fn is_key(&self) -> bool {
+        matches!(self, Self::ApiKey { .. })
+    }
+
     /// The user's id.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Request};
 use uuid::Uuid;
 
+use super::batching::Batches;
 use super::loaders::Loaders;
 use super::trail::Reads;
 use crate::actor::{Actor, Origin};
@@ -30,8 +31,9 @@ impl Asker {
     /// Puts the asker into a request, with batched reads of its own: what they have seen ends with the request.
     #[must_use]
     pub fn attach(self: &Arc<Self>, request: Request) -> Request {
-        let loaders = Loaders::new(&self.app, &self.actor);
-        request.data(self.clone()).data(loaders)
+        let batches = Batches::default();
+        let loaders = Loaders::new(&self.app, &self.actor, &batches);
+        request.data(self.clone()).data(loaders).data(batches)
     }
 
     /// The services.

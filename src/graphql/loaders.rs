@@ -1,12 +1,15 @@
 //! Batched reads: however many sessions an answer has, their patients are read in one query.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use async_graphql::dataloader::{DataLoader, Loader};
-use async_graphql::runtime::{TokioSpawner, TokioTimer};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use uuid::Uuid;
 
+use super::batching::Batches;
 use super::session_loader::SessionLoader;
 use crate::actor::Actor;
 use crate::app::App;
@@ -21,23 +24,24 @@ use crate::sessions::Sessions;
 /// The loaders of one asker.
 pub(super) struct Loaders {
     /// Patients by id, of those the asker may know of.
-    pub(super) patients: DataLoader<PatientLoader>,
+    pub(super) patients: Together<PatientLoader>,
     /// Open invitations by the patient's id, of those the asker may know of.
-    pub(super) invitations: DataLoader<InvitationLoader>,
+    pub(super) invitations: Together<InvitationLoader>,
     /// Therapists by id.
-    pub(super) therapists: DataLoader<TherapistLoader>,
+    pub(super) therapists: Together<TherapistLoader>,
     /// Who did something, by id, for the audit trail.
-    pub(super) doers: DataLoader<DoerLoader>,
+    pub(super) doers: Together<DoerLoader>,
     /// Releases in force, by session.
-    pub(super) releases: DataLoader<ReleaseLoader>,
+    pub(super) releases: Together<ReleaseLoader>,
     /// What belongs to sessions that the asker has been shown.
-    pub(super) sessions: DataLoader<SessionLoader>,
+    pub(super) sessions: Together<SessionLoader>,
     /// What belongs to the asker's own account.
-    pub(super) account: DataLoader<AccountLoader>,
+    pub(super) account: Together<AccountLoader>,
 }
 
 impl Loaders {
-    pub(super) fn new(app: &Arc<App>, actor: &Actor) -> Self {
+    /// Whose reads are gone on with by whoever serves these batches.
+    pub(super) fn new(app: &Arc<App>, actor: &Actor, batches: &Batches) -> Self {
         let patients = PatientLoader { patients: app.patients.clone(), actor: actor.clone() };
         let invitations = InvitationLoader { invitations: app.invitations.clone(), actor: actor.clone() };
         let therapists = TherapistLoader { auth: app.auth.clone(), actor: actor.clone() };
@@ -45,19 +49,34 @@ impl Loaders {
         let releases = ReleaseLoader(app.sessions.clone());
         let sessions = SessionLoader::new(app.clone(), actor.clone());
         Self {
-            patients: loader(patients),
-            invitations: loader(invitations),
-            therapists: loader(therapists),
-            doers: loader(doers),
-            releases: loader(releases),
-            sessions: loader(sessions),
-            account: loader(AccountLoader(app.auth.clone())),
+            patients: loader(patients, batches),
+            invitations: loader(invitations, batches),
+            therapists: loader(therapists, batches),
+            doers: loader(doers, batches),
+            releases: loader(releases, batches),
+            sessions: loader(sessions, batches),
+            account: loader(AccountLoader(app.auth.clone()), batches),
         }
     }
 }
 
-fn loader<T>(loader: T) -> DataLoader<T> {
-    DataLoader::new(loader, TokioSpawner::current(), TokioTimer::default())
+fn loader<T>(loader: T, batches: &Batches) -> Together<T> {
+    Together(DataLoader::new(loader, batches.clone(), batches.clone()))
+}
+
+/// Reads for many at a time.
+pub(super) struct Together<T>(DataLoader<T>);
+
+impl<T> Together<T> {
+    /// What belongs to a key, read together with what else is asked for meanwhile. Boxed: the future of a field is as
+    /// large as that of the largest field of its type, and each field of each row has one.
+    pub(super) fn load_one<K>(&self, key: K) -> BoxFuture<'_, Result<Option<T::Value>, T::Error>>
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+        T: Loader<K>,
+    {
+        self.0.load_one(key).boxed()
+    }
 }
 
 pub(super) struct PatientLoader {

@@ -9,10 +9,12 @@
 mod admin;
 mod aggregation;
 mod analytics;
+mod api;
 mod api_key;
 mod appointment;
 mod audit;
 mod auth;
+mod batching;
 mod cleanup;
 mod connection;
 pub mod context;
@@ -41,7 +43,10 @@ pub mod upload;
 mod user;
 mod webhook;
 
-use async_graphql::{MergedObject, MergedSubscription, Schema};
+use async_graphql::registry::Registry;
+use async_graphql::{MergedObject, MergedSubscription, OutputType, Schema, SchemaBuilder};
+
+pub use self::api::Api;
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
@@ -94,13 +99,32 @@ pub struct Subscription(
 /// The schema with its three roots.
 pub type ApiSchema = Schema<Query, Mutation, Subscription>;
 
-/// Builds the schema; what a request needs (app, asker) comes with the request.
+/// Builds the schema, which looks at every field; [`Api`] does so only where it must.
 #[must_use]
 pub fn schema(introspection: bool) -> ApiSchema {
-    let builder = Schema::build(Query::default(), Mutation::default(), Subscription::default())
-        .limit_recursive_depth(64)
-        .extension(trail::Trail);
+    built(builder().extension(trail::Trail), introspection)
+}
+
+type ApiBuilder = SchemaBuilder<Query, Mutation, Subscription>;
+
+fn builder() -> ApiBuilder {
+    Schema::build(Query::default(), Mutation::default(), Subscription::default()).limit_recursive_depth(64)
+}
+
+fn built(builder: ApiBuilder, introspection: bool) -> ApiSchema {
     if introspection { builder.finish() } else { builder.disable_introspection().finish() }
+}
+
+/// What queries and mutations give, for whoever has no schema at hand.
+fn registry() -> Registry {
+    let mut registry = Registry {
+        query_type: "Query".into(),
+        mutation_type: Some("Mutation".into()),
+        ..Registry::default()
+    };
+    Query::create_type_info(&mut registry);
+    Mutation::create_type_info(&mut registry);
+    registry
 }
 
 /// The schema in GraphQL's own language: `schema.graphql`.

@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, Description, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 
 use super::connection::{ConnectionOf, connection, wants_total};
 use super::context::{ContextExt, uuid};
@@ -70,7 +71,7 @@ impl Patient {
         #[graphql(desc = "How many, 1 to 100; 25 if missing.")] first: Option<i32>,
         #[graphql(desc = "Cursor of the last one of the page before.")] after: Option<String>,
     ) -> ApiResult<ConnectionOf<Session>> {
-        sessions_of(ctx, self.0.id, first, after).await
+        sessions_of(ctx, self.0.id, first, after).boxed().await
     }
 
     /// When the record was made.

@@ -166,22 +166,10 @@ fn snake_case(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use async_graphql::OutputType;
     use serde_json::json;
 
     use super::*;
-    use crate::graphql::{Mutation, Query};
-
-    fn registry() -> Registry {
-        let mut registry = Registry {
-            query_type: "Query".into(),
-            mutation_type: Some("Mutation".into()),
-            ..Registry::default()
-        };
-        Query::create_type_info(&mut registry);
-        Mutation::create_type_info(&mut registry);
-        registry
-    }
+    use crate::graphql::registry;
 
     fn asked(query: &str, variables: serde_json::Value) -> Vec<String> {
         let mut request = Request::new(query).variables(Variables::from_json(variables));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Description, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use uuid::Uuid;
 
 use super::connection::{ConnectionOf, connection, wants_total};
@@ -15,7 +15,7 @@ use super::error::{ApiError, ApiResult, UserErrorView, payload};
 use super::notes::{Notes, RiskScreen};
 use super::patient::Patient;
 use super::release::SummaryRelease;
-use super::session_loader::{CostOf, PiecesOf, Run, SessionCountOf, SessionsOf, TranscriptOf};
+use super::session_loader::{CostOf, PiecesOf, RiskScreenOf, Run, SessionCountOf, SessionsOf, TranscriptOf};
 use super::transcript::{self, TranscriptSegment, Transcription};
 use super::upload::Upload;
 use super::user::User;
@@ -39,6 +39,15 @@ impl Session {
     pub(super) fn at(row: Model, event: &Event) -> ApiResult<Self> {
         let status = event.status()?;
         Ok(Self(Model { status, version: event.version, progress: event.progress, ..row }))
+    }
+
+    /// What the risk screen found: lists are read without it.
+    async fn screen(&self, ctx: &Context<'_>) -> ApiResult<Option<serde_json::Value>> {
+        if self.0.risk_screen.is_some() {
+            return Ok(self.0.risk_screen.clone());
+        }
+        let screen = ctx.loaders().sessions.load_one(RiskScreenOf(self.0.id)).await;
+        Ok(screen.map_err(ApiError::shared)?.map(Arc::unwrap_or_clone))
     }
 
     async fn released(&self, ctx: &Context<'_>) -> ApiResult<Option<summary_release::Model>> {
@@ -145,7 +154,7 @@ impl Session {
         if !ctx.actor().reads_clinical_content(Scope::TranscriptsRead) {
             return Ok(None);
         }
-        let page = transcript::connection(ctx, &self.0, first, after).await?;
+        let page = transcript::connection(ctx, &self.0, first, after).boxed().await?;
         if !page.edges.is_empty() {
             ctx.witness_read("session.read_transcript", &self.0)?;
         }
@@ -191,7 +200,7 @@ impl Session {
         if !ctx.actor().reads_clinical_content(Scope::NotesRead) {
             return Ok(None);
         }
-        let Some(screen) = self.0.risk_screen.clone() else { return Ok(None) };
+        let Some(screen) = self.screen(ctx).await? else { return Ok(None) };
         ctx.witness_read("session.read_notes", &self.0)?;
         Ok(Some(RiskScreen::new(screen)?))
     }

@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use async_graphql::dataloader::Loader;
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::actor::Actor;
@@ -34,6 +35,10 @@ pub(super) struct SessionsOf(pub(super) Uuid, pub(super) PageArgs);
 /// How many sessions a patient has.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct SessionCountOf(pub(super) Uuid);
+
+/// What the risk screen of a session found.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct RiskScreenOf(pub(super) Uuid);
 
 /// The transcript of a session as text.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -101,6 +106,16 @@ impl Loader<SessionCountOf> for SessionLoader {
     async fn load(&self, keys: &[SessionCountOf]) -> Loaded<SessionCountOf, u64> {
         let found = self.app.sessions.counts_of(&self.actor, &ids(keys, |key| key.0)).await;
         Ok(loaded(found.map_err(Arc::new)?, SessionCountOf))
+    }
+}
+
+impl Loader<RiskScreenOf> for SessionLoader {
+    type Value = Arc<Json>;
+    type Error = Arc<Error>;
+
+    async fn load(&self, keys: &[RiskScreenOf]) -> Loaded<RiskScreenOf, Json> {
+        let found = self.app.sessions.risk_screens(&ids(keys, |key| key.0)).await;
+        Ok(loaded(found.map_err(Arc::new)?, RiskScreenOf))
     }
 }
 

@@ -20,6 +20,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use uuid::Uuid;
 
+use super::ApiSchema;
 use super::context::Asker;
 use super::error::ApiError;
 use super::roots::{Root, roots};
@@ -86,6 +87,20 @@ impl Reads {
     }
 }
 
+/// Executes a query of somebody who is no API key, by a schema without [`Trail`]: that looks at every field, and of a query
+/// of people has nothing to see there.
+pub(super) async fn execute(
+    schema: &ApiSchema,
+    (mut request, asker): (Request, Arc<Asker>),
+    registry: &Registry,
+) -> Response {
+    let (recorder, reads) = (Recorder::default(), Arc::new(Reads::default()));
+    recorder.note(&mut request, asker, registry);
+    let response = schema.execute(request.data(reads.clone())).await;
+    let refusals = recorder.refusals(&response);
+    recorder.seal(response, reads.take(), refusals).await
+}
+
 /// Puts a recorder beside every request.
 pub(super) struct Trail;
 
@@ -113,6 +128,14 @@ struct Asked {
 }
 
 impl Recorder {
+    /// Notes what is asked, and by whom.
+    fn note(&self, request: &mut Request, asker: Arc<Asker>, registry: &Registry) {
+        let wanted = roots(request, registry);
+        let (operation, roots) = wanted.unwrap_or((OperationType::Query, Vec::new()));
+        // A request is prepared once.
+        let _ = self.asked.set(Asked { asker, operation, roots });
+    }
+
     fn is_subscription(&self) -> bool {
         self.asked.get().is_some_and(|asked| asked.operation == OperationType::Subscription)
     }
@@ -233,10 +256,7 @@ impl Extension for Recorder {
         let asker: Option<Arc<Asker>> = asker.cloned();
         let registry = &ctx.schema_env.registry;
         if let Some(asker) = asker {
-            let wanted = roots(&mut request, registry);
-            let (operation, roots) = wanted.unwrap_or((OperationType::Query, Vec::new()));
-            // A request is prepared once.
-            let _ = self.asked.set(Asked { asker, operation, roots });
+            self.note(&mut request, asker, registry);
             self.admit(registry).await?;
         }
         next.run(ctx, request).await

@@ -142,7 +142,7 @@ fn router(app: &Arc<App>, metrics: Option<PrometheusHandle>, sockets: TaskTracke
     let bearers = Arc::new(Bearers::new(app.clone()));
     let uploads = uploads::routes(app.clone(), bearers.clone(), sockets.clone());
     let downloads = downloads::routes(app.clone(), bearers.clone());
-    let schema = graphql::schema(http.introspection);
+    let schema = graphql::Api::new(http.introspection);
     let state = GraphqlState {
         prices: Arc::new(PriceList::new(&schema.sdl(), &tariff::TARIFF)),
         documents: Arc::default(),

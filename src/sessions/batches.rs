@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use sea_orm::prelude::Json;
 use sea_orm::sea_query::{
     Alias, Asterisk, Condition, Expr, ExprTrait, IntoCondition, JoinType, Query, SelectStatement,
 };
@@ -14,7 +15,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::correction::{Line, overlay};
-use super::{Sessions, filtered};
+use super::{Sessions, filtered, without_screen};
 use crate::actor::Actor;
 use crate::entity::session::{self, Column, Model};
 use crate::entity::{extraction_run, transcript_piece, transcript_segment};
@@ -38,8 +39,8 @@ impl Sessions {
         page: PageArgs,
         patients: &[Uuid],
     ) -> Result<HashMap<Uuid, Page<Model>>> {
-        let mut of_one =
-            page.ordered(filtered(actor, &super::SessionFilter::default()), Column::Id).into_query();
+        let all = without_screen(filtered(actor, &super::SessionFilter::default()));
+        let mut of_one = page.ordered(all, Column::Id).into_query();
         of_one.and_where(
             Expr::col((session::Entity, Column::PatientId))
                 .eq(Expr::col((Alias::new(ASKED), Alias::new(ID)))),
@@ -58,6 +59,17 @@ impl Sessions {
         let theirs = all.filter(Column::PatientId.is_in(patients.iter().copied()));
         let counts = theirs.select_only().column(Column::PatientId).column_as(Column::Id.count(), "count");
         counted(counts.group_by(Column::PatientId), &self.db, patients).await
+    }
+
+    /// What the risk screens of these sessions' transcripts found; of those that have one.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn risk_screens(&self, session_ids: &[Uuid]) -> Result<HashMap<Uuid, Json>> {
+        let theirs = session::Entity::find().filter(Column::Id.is_in(session_ids.iter().copied()));
+        let screened = theirs.filter(Column::RiskScreen.is_not_null());
+        let screens = screened.select_only().columns([Column::Id, Column::RiskScreen]).into_tuple();
+        Ok(screens.all(&self.db).await?.into_iter().collect())
     }
 
     /// The transcripts of these sessions as text, a line an utterance, as corrected; of those that have one.

@@ -17,9 +17,10 @@ pub mod upload;
 pub mod wish;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveEnum, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait,
-    PaginatorTrait, QueryFilter, QueryOrder, Select,
+    ActiveEnum, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, Iterable,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 use uuid::Uuid;
 
@@ -72,12 +73,13 @@ impl Sessions {
         Ok(session::visible_to(actor).filter(Column::Id.eq(id)).one(&self.db).await?)
     }
 
-    /// A page of sessions, newest first.
+    /// A page of sessions, newest first; without what their risk screens found (see
+    /// [`risk_screens`](Self::risk_screens)).
     ///
     /// # Errors
     /// Only faults.
     pub async fn list(&self, actor: &Actor, filter: &SessionFilter, page: PageArgs) -> Result<Page<Model>> {
-        Ok(page.fetch(filtered(actor, filter), Column::Id, &self.db).await?)
+        Ok(page.fetch(without_screen(filtered(actor, filter)), Column::Id, &self.db).await?)
     }
 
     /// How many sessions [`list`](Self::list) has on all its pages.
@@ -115,7 +117,6 @@ impl Sessions {
         first: u64,
         after: Option<i32>,
     ) -> Result<Vec<Line>> {
-        use sea_orm::QuerySelect;
         let page =
             segments_of(session.id).filter(transcript_segment::Column::SegmentIndex.gt(after.unwrap_or(-1)));
         Ok(correction::overlay(&self.db, &[session.id], page.limit(first).all(&self.db).await?).await?)
@@ -203,6 +204,12 @@ fn segments_of(session_id: Uuid) -> Select<transcript_segment::Entity> {
     transcript_segment::Entity::find()
         .filter(transcript_segment::Column::SessionId.eq(session_id))
         .order_by_asc(transcript_segment::Column::SegmentIndex)
+}
+
+/// Rows without what the risk screen found: that is long, and in lists seldom asked for.
+fn without_screen(select: Select<Entity>) -> Select<Entity> {
+    let columns = Column::iter().filter(|column| !matches!(column, Column::RiskScreen));
+    select.select_only().columns(columns).expr_as(Expr::cust("NULL::jsonb"), "risk_screen")
 }
 
 fn filtered(actor: &Actor, filter: &SessionFilter) -> Select<Entity> {
