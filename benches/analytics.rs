@@ -17,8 +17,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -34,7 +33,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Row};
-use support::Therapist;
+use support::{Connection, Therapist};
 use therapybridge::analytics::timetable::Scheduled;
 use therapybridge::analytics::window::{Days, Granularity};
 use therapybridge::analytics::{overview, progress, topics, trends};
@@ -332,27 +331,14 @@ async fn collect(app: &App, plan: &Value, nodes: &mut BTreeSet<String>) {
 /// The median latency of a request, asked as pgbench asks: by one thread that waits, on one connection.
 async fn over_http(address: SocketAddr, request: Vec<u8>) -> Duration {
     let times = tokio::task::spawn_blocking(move || {
-        let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
-        stream.get_ref().set_nodelay(true).unwrap();
-        (0..REQUESTS).map(|_| exchange(&mut stream, &request)).collect()
+        let mut connection = Connection::open(address);
+        (0..REQUESTS).map(|_| exchange(&mut connection, &request)).collect()
     });
     median(times.await.unwrap())
 }
 
-fn exchange(stream: &mut BufReader<TcpStream>, request: &[u8]) -> Duration {
-    let started = Instant::now();
-    stream.get_mut().write_all(request).unwrap();
-    let (mut line, mut length) = (String::new(), 0);
-    while line != "\r\n" {
-        line.clear();
-        stream.read_line(&mut line).unwrap();
-        if let Some(value) = line.strip_prefix("content-length: ") {
-            length = value.trim().parse().unwrap();
-        }
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).unwrap();
-    let took = started.elapsed();
+fn exchange(connection: &mut Connection, request: &[u8]) -> Duration {
+    let (body, took) = connection.exchange(request);
     let answer: Value = serde_json::from_slice(&body).unwrap();
     assert!(answer["data"].is_object() && answer["errors"].is_null(), "{answer}");
     took

@@ -3,13 +3,15 @@
 
 #![expect(dead_code, reason = "each benchmark uses its part of it")]
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+pub(crate) mod practice;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
@@ -35,9 +37,7 @@ impl Drop for Program {
 impl Program {
     /// Starts it with a private database, and waits until it listens.
     pub(crate) fn start(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let data = tempfile::Builder::new().prefix("therapybridge-bench-").tempdir().unwrap();
-        // When this runs as root, PostgreSQL runs as its own user.
-        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let data = data_dir();
         let mut command = Command::new(env!("CARGO_BIN_EXE_therapybridge"));
         command.args(arguments).current_dir(&data).env("DATA_DIR", data.path()).env("PORT", "0");
         command.env("LOG_FORMAT", "json").env("RATE_LIMIT_REQUESTS", "off").env("RATE_LIMIT_SIGNUP", "off");
@@ -54,11 +54,7 @@ impl Program {
 
     /// Processor time it has used so far, in all its threads.
     pub(crate) fn processor_time(&self) -> Duration {
-        let stat = self.proc("stat");
-        let fields: Vec<&str> = stat[stat.rfind(')').unwrap()..].split_whitespace().collect();
-        let ticks: u64 = fields[12].parse::<u64>().unwrap() + fields[13].parse::<u64>().unwrap();
-        // A tick is a hundredth of a second on every Linux.
-        Duration::from_millis(ticks * 10)
+        processor_time(self.child.id())
     }
 
     /// The most memory it has held since [`Self::forget_peak`], and what it holds now, in KiB.
@@ -71,12 +67,73 @@ impl Program {
         (line("VmHWM:"), line("VmRSS:"))
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn forget_peak(&self) {
         std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
     }
 
     fn proc(&self, file: &str) -> String {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
+    }
+}
+
+/// A folder for a private database, removed when dropped.
+pub(crate) fn data_dir() -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().prefix("therapybridge-bench-").tempdir().unwrap();
+    // When this runs as root, PostgreSQL runs as its own user.
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+/// Processor time that a process has used so far, in all its threads.
+pub(crate) fn processor_time(pid: u32) -> Duration {
+    stat(pid).map(|(_, time)| time).unwrap()
+}
+
+/// The same of a process's children.
+pub(crate) fn processor_time_of_children(pid: u32) -> Duration {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter_map(stat).filter(|(parent, _)| *parent == pid).map(|(_, time)| time).sum()
+}
+
+/// Whose child a process is, and its processor time; `None` when it is gone.
+fn stat(pid: u32) -> Option<(u32, Duration)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat[stat.rfind(')')?..].split_whitespace().collect();
+    let ticks: u64 = fields[12..14].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    // A tick is a hundredth of a second on every Linux.
+    Some((fields[2].parse().unwrap(), Duration::from_millis(ticks * 10)))
+}
+
+/// A connection that is used again and again, by one thread that waits.
+pub(crate) struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    pub(crate) fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// The body of the answer to a request (see [`Therapist::request`]), and how long it took.
+    pub(crate) fn exchange(&mut self, request: &[u8]) -> (Vec<u8>, Duration) {
+        let started = Instant::now();
+        self.0.get_mut().write_all(request).unwrap();
+        let (mut line, mut length) = (String::new(), 0);
+        while line != "\r\n" {
+            line.clear();
+            self.0.read_line(&mut line).unwrap();
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).unwrap();
+        (body, started.elapsed())
     }
 }
 
@@ -113,6 +170,11 @@ impl Therapist {
             .await;
         made["createPatient"]["patient"]["id"].as_str().unwrap().clone_into(&mut therapist.patient);
         therapist
+    }
+
+    /// She, at another server over the same database.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Self { address, api: format!("http://{address}/graphql"), ..self.clone() }
     }
 
     pub(crate) fn token(&self) -> &str {
