@@ -35,10 +35,12 @@ impl Drop for Program {
 }
 
 impl Program {
-    /// Starts it with a private database, and waits until it listens.
+    /// Starts it with a private database, and waits until it listens. `BENCH_PROGRAM` names another build of it, to compare with.
     pub(crate) fn start(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let data = data_dir();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_therapybridge"));
+        let built = env!("CARGO_BIN_EXE_therapybridge");
+        let program = std::env::var_os("BENCH_PROGRAM").unwrap_or_else(|| built.into());
+        let mut command = Command::new(program);
         command.args(arguments).current_dir(&data).env("DATA_DIR", data.path()).env("PORT", "0");
         command.env("LOG_FORMAT", "json").env("RATE_LIMIT_REQUESTS", "off").env("RATE_LIMIT_SIGNUP", "off");
         command.envs(settings.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -69,6 +71,13 @@ impl Program {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it holds now, in KiB: of what it shares with other processes its part.
+    pub(crate) fn proportional_kib(&self) -> u64 {
+        let rollup = self.proc("smaps_rollup");
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     pub(crate) fn forget_peak(&self) {
@@ -179,6 +188,14 @@ impl Therapist {
 
     pub(crate) fn token(&self) -> &str {
         &self.token
+    }
+
+    /// Logs in once more, as from another window; the access token of that log-in.
+    pub(crate) async fn log_in_again(&self, name: &str) -> String {
+        let query = "mutation ($input: LogInInput!) { logIn(input: $input) { accessToken } }";
+        let input = json!({ "email": format!("{name}@example.com"), "password": "correct horse battery" });
+        let answer = self.call(query, json!({ "input": input })).await;
+        answer["logIn"]["accessToken"].as_str().unwrap().to_owned()
     }
 
     /// A request as hers, to be sent.
