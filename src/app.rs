@@ -127,7 +127,11 @@ impl App {
         database.migrate().await?;
         let stop = CancellationToken::new();
         let (db, notifier) = (database.connection(), Notifier::on(events::CHANNEL));
-        let wake_ups = notifier.start(database.pool(), &stop);
+        let limits = RateLimits::new(db.clone(), clock.clone(), config.limits);
+        let auth = Auth::new(db.clone(), clock.clone(), limits.clone(), &config.auth)?;
+        let wake_ups = notifier.wake_ups();
+        auth.presence.start(database.pool(), &stop);
+        events::connect(vec![notifier.clone(), auth.presence.notifier().clone()], database.pool(), &stop);
         let feed = Feed::start(db.clone(), wake_ups.clone(), &stop).await?;
         let storage = Storage::open(&config.storage)?;
         let providers = Providers::new(&config.ai, &clock)?;
@@ -155,7 +159,6 @@ impl App {
         let recordings = Recordings::new(db.clone(), clock.clone(), pipeline.clone());
         let cleanup =
             Cleanup::new(db.clone(), storage.clone(), clock.clone(), recordings, config.cleanup.clone());
-        let limits = RateLimits::new(db.clone(), clock.clone(), config.limits);
         let webhooks = webhooks((&db, &clock, &notifier), &limits, &config)?;
         let means = Means {
             db: db.clone(),
@@ -175,7 +178,7 @@ impl App {
             clock: clock.clone(),
         });
         let app = Arc::new(Self {
-            auth: Auth::new(db.clone(), clock.clone(), limits.clone(), &config.auth)?,
+            auth,
             invitations: Invitations::new(db.clone(), clock.clone()),
             limits,
             trail,
@@ -211,7 +214,6 @@ impl App {
         });
         app.auth.reseal_second_factors().await?;
         app.webhooks.reseal().await?;
-        app.auth.presence.start(app.pool(), &app.stop);
         tokio::spawn(app.stop.clone().run_until_cancelled_owned(tend_database(Arc::downgrade(&app))));
         Ok(app)
     }

@@ -67,7 +67,12 @@ impl Chain {
     /// # Errors
     /// When the database does not answer. What was linked until then stays linked, and is a valid chain.
     pub async fn run_once(&mut self, db: &mut PgConnection) -> sqlx::Result<usize> {
-        let snapshot = sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(&mut *db).await?;
+        let snapshot: String =
+            sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(&mut *db).await?;
+        if self.seen.as_ref() == Some(&snapshot) {
+            // Nobody has written anything since.
+            return Ok(0);
+        }
         let (mut linked, mut after) = (0, i64::MIN);
         loop {
             let mut batch = self.fresh(db, after).await?;

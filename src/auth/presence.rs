@@ -2,8 +2,8 @@
 //! hear that their pass has ended, in whatever process that happened.
 //!
 //! Whoever ends passes nudges after the commit. Every process is then told by a NOTIFY, asks the database which of the open
-//! ones are dead, in one query a kind, and cancels those. It asks every few seconds anyway: a lost hint costs time, nothing
-//! else. That a pass has run out everybody can tell by the clock.
+//! ones are dead, in one query a kind, and cancels those. A lost hint costs a few seconds, nothing else (see
+//! [`crate::events::connect`]). That a pass has run out everybody can tell by the clock.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,8 +16,8 @@ use uuid::Uuid;
 use crate::events::{Notifier, WakeUps};
 
 const CHANNEL: &str = "therapybridge_log_ins";
-/// Time between two looks when nobody gave a hint.
-const POLL: Duration = Duration::from_secs(5);
+/// Time between two looks when the database does not answer.
+const RETRY: Duration = Duration::from_secs(1);
 /// Those of the given log-ins that are no more.
 const DEAD_LOG_INS: &str =
     "SELECT user_id, family_id FROM unnest($1::uuid[], $2::uuid[]) AS open (user_id, family_id)
@@ -89,9 +89,15 @@ impl Presence {
         Self { registry: Arc::default(), notifier: Notifier::on(CHANNEL) }
     }
 
-    /// Starts listening and looking, until `stop`.
+    /// Gives and hears the hints; to be connected.
+    #[must_use]
+    pub fn notifier(&self) -> &Notifier {
+        &self.notifier
+    }
+
+    /// Starts looking at every hint, until `stop`.
     pub fn start(&self, pool: &PgPool, stop: &CancellationToken) {
-        let wake_ups = self.notifier.start(pool, stop);
+        let wake_ups = self.notifier.wake_ups();
         let (presence, pool, stop) = (self.clone(), pool.clone(), stop.clone());
         tokio::spawn(async move { stop.run_until_cancelled(presence.watch(&pool, wake_ups)).await });
     }
@@ -122,10 +128,12 @@ impl Presence {
 
     async fn watch(self, pool: &PgPool, mut wake_ups: WakeUps) {
         loop {
-            // Too early is fine, and so is a dropped sender at shutdown.
-            let _ = tokio::time::timeout(POLL, wake_ups.changed()).await;
-            if let Err(error) = self.end_the_dead(pool).await {
+            if wake_ups.changed().await.is_err() {
+                return;
+            }
+            while let Err(error) = self.end_the_dead(pool).await {
                 tracing::warn!(%error, "whose pass has ended cannot be asked; trying again");
+                tokio::time::sleep(RETRY).await;
             }
         }
     }

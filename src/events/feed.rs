@@ -1,11 +1,11 @@
 //! Delivers outbox rows to the streams that asked for what they are about.
 //!
 //! One reader a process. Sequence numbers are given out before transactions commit, so rows may become visible
-//! out of order; the reader therefore remembers, by transaction id, up to where nothing can still appear
-//! (`pg_snapshot_xmin`), reads everything from there on again, and skips what it has already delivered. Versions of one thing are serialised by
+//! out of order; the reader therefore remembers the snapshot of its last look, and reads what that did not see: each row
+//! once, and a transaction that has been running for an hour costs nothing. Versions of one thing are serialised by
 //! its row lock: whoever sees version 6 sees version 5 too, so order by sequence is order by version.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use super::{ALL_RUNS, EVERYBODY, Event, WakeUps};
 use crate::entity::outbox_event::{self, Column};
 
 /// Events a slow stream may fall behind before it has to catch up from the outbox.
-const BUFFER: usize = 64;
-/// The reader looks this often even when no hint comes.
-const POLL: Duration = Duration::from_secs(1);
+const BUFFER: usize = 32;
+/// Time between two tries to read when the database does not answer.
+const RETRY: Duration = Duration::from_secs(1);
 
-type Routes = HashMap<Uuid, broadcast::Sender<Event>>;
+type Routes = HashMap<Uuid, broadcast::Sender<Arc<Event>>>;
 
 /// The process's reader of the outbox; cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl Feed {
         wake_ups: WakeUps,
         stop: &CancellationToken,
     ) -> Result<Self, DbErr> {
-        let window = Window { from: horizon(&db).await?, seen: HashSet::new() };
+        let window = Window::begin(&db).await?;
         let feed = Self { db, routes: Arc::default() };
         let (reader, stop) = (feed.clone(), stop.clone());
         tokio::spawn(async move { stop.run_until_cancelled(reader.read(window, wake_ups)).await });
@@ -63,17 +63,24 @@ impl Feed {
     async fn read(self, mut window: Window, mut wake_ups: WakeUps) {
         loop {
             match window.next(&self.db).await {
-                Ok(events) => self.deliver(&events),
-                Err(error) => tracing::warn!(%error, "the outbox cannot be read; trying again"),
+                Ok(events) => {
+                    self.deliver(events);
+                    // Also what nobody gave a hint of is told to us: see `notifier`.
+                    if wake_ups.changed().await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the outbox cannot be read; trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
             }
-            // Too early is fine, and so is a dropped sender at shutdown.
-            let _ = tokio::time::timeout(POLL, wake_ups.changed()).await;
         }
     }
 
-    fn deliver(&self, events: &[Event]) {
+    fn deliver(&self, events: Vec<Event>) {
         let mut routes = self.routes();
-        for event in events {
+        for event in events.into_iter().map(Arc::new) {
             for subject in event.subject.routes() {
                 if let Some(route) = routes.get(&subject)
                     && route.send(event.clone()).is_err()
@@ -93,59 +100,59 @@ impl Feed {
 /// How far the outbox has been read.
 #[derive(Debug)]
 struct Window {
-    /// Every row of an older transaction has been delivered.
-    from: i64,
-    /// Rows of younger transactions that have been delivered, by sequence.
-    seen: HashSet<i64>,
+    /// Every row that this snapshot sees has been delivered.
+    seen: String,
 }
 
-#[derive(Debug, FromQueryResult)]
-struct Row {
-    txid: i64,
-    #[sea_orm(nested)]
-    event: outbox_event::Model,
-}
+/// What the last snapshot did not see: rows of the transactions that had not begun then, or were running. It is found in the
+/// index by these, however old the oldest of them is and however many rows there are. Rows of transactions yet to come are those of
+/// another server, out of a backup. Gives the present snapshot, too, also where there is nothing new.
+const UNSEEN: &str =
+    "SELECT pg_current_snapshot()::text AS snapshot, seq, session_id, patient_id, aggregation_run_id, therapist_id,
+        export_job_id, version, status, progress, created_at
+    FROM (VALUES (1)) AS always LEFT JOIN (
+        SELECT * FROM outbox_events
+        WHERE txid >= pg_snapshot_xmax($1::pg_snapshot) AND txid < pg_snapshot_xmax(pg_current_snapshot())
+        UNION ALL
+        SELECT event.* FROM pg_snapshot_xip($1::pg_snapshot) AS running (txid),
+            LATERAL (SELECT * FROM outbox_events WHERE txid = running.txid OFFSET 0) AS event
+    ) AS unseen ON true ORDER BY seq";
 
 impl Window {
+    /// Begins here: what commits from now on is new.
+    async fn begin(db: &DatabaseConnection) -> Result<Self, DbErr> {
+        let query = "SELECT pg_current_snapshot()::text AS snapshot";
+        let row = db.query_one_raw(Statement::from_string(DatabaseBackend::Postgres, query)).await?;
+        let row = row.ok_or_else(|| DbErr::RecordNotFound("no snapshot".into()))?;
+        Ok(Self { seen: row.try_get("", "snapshot")? })
+    }
+
     /// What has appeared since the last call.
     async fn next(&mut self, db: &DatabaseConnection) -> Result<Vec<Event>, DbErr> {
-        let horizon = horizon(db).await?;
-        let rows = rows_since(db, self.from).await?;
-        let seen = rows.iter().filter(|row| row.txid >= horizon).map(|row| row.event.seq).collect();
-        let fresh = rows.into_iter().filter(|row| !self.seen.contains(&row.event.seq));
-        let fresh = fresh.map(|row| row.event.try_into()).collect();
-        (self.seen, self.from) = (seen, horizon);
-        fresh
+        let values = [self.seen.clone().into()];
+        let unseen = Statement::from_sql_and_values(DatabaseBackend::Postgres, UNSEEN, values);
+        let mut events = Vec::new();
+        let mut seen = None;
+        for row in db.query_all_raw(unseen).await? {
+            seen = Some(row.try_get("", "snapshot")?);
+            if row.try_get::<Option<i64>>("", "seq")?.is_some() {
+                events.push(outbox_event::Model::from_query_result(&row, "")?.try_into()?);
+            }
+        }
+        self.seen = seen.ok_or_else(|| DbErr::RecordNotFound("no snapshot".into()))?;
+        Ok(events)
     }
-}
-
-/// The oldest transaction that may still add rows.
-async fn horizon(db: &impl ConnectionTrait) -> Result<i64, DbErr> {
-    let query = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin";
-    let row = db.query_one_raw(Statement::from_string(DatabaseBackend::Postgres, query)).await?;
-    row.ok_or_else(|| DbErr::RecordNotFound("no snapshot".into()))?.try_get("", "xmin")
-}
-
-async fn rows_since(db: &impl ConnectionTrait, txid: i64) -> Result<Vec<Row>, DbErr> {
-    let query =
-        "SELECT txid::text::bigint AS txid, seq, session_id, patient_id, aggregation_run_id, therapist_id,
-               export_job_id, version, status, progress, created_at
-        FROM outbox_events WHERE txid >= $1::text::xid8 ORDER BY seq";
-    let values = [txid.to_string().into()];
-    Row::find_by_statement(Statement::from_sql_and_values(DatabaseBackend::Postgres, query, values))
-        .all(db)
-        .await
 }
 
 /// A stream of the versions of one thing, or of all that belongs to somebody.
 #[derive(Debug)]
 pub struct Subscription {
-    receiver: broadcast::Receiver<Event>,
+    receiver: broadcast::Receiver<Arc<Event>>,
     subject: Uuid,
     /// The newest version of each thing that was passed on.
     versions: HashMap<Uuid, i64>,
     /// Events read from the outbox after falling behind, newest first.
-    backlog: Vec<Event>,
+    backlog: Vec<Arc<Event>>,
     db: DatabaseConnection,
 }
 
@@ -159,7 +166,7 @@ impl Subscription {
     ///
     /// # Errors
     /// When the stream fell behind and the outbox cannot be read.
-    pub async fn next(&mut self) -> Result<Option<Event>, DbErr> {
+    pub async fn next(&mut self) -> Result<Option<Arc<Event>>, DbErr> {
         loop {
             let event = match self.backlog.pop() {
                 Some(event) => event,
@@ -198,7 +205,8 @@ impl Subscription {
             .fold(Condition::any(), |any, column| any.add(column.eq(id))),
         };
         let rows = outbox_event::Entity::find().filter(mine).order_by_desc(Column::Seq).all(&self.db).await?;
-        self.backlog = rows.into_iter().map(Event::try_from).collect::<Result<_, _>>()?;
+        self.backlog =
+            rows.into_iter().map(|row| Event::try_from(row).map(Arc::new)).collect::<Result<_, _>>()?;
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use crate::entity::{aggregation_run, export_job, session};
 
 pub use feed::{Feed, Subscription};
 pub use looks::Looks;
-pub use notifier::{Notifier, WakeUps};
+pub use notifier::{Notifier, WakeUps, connect};
 
 /// The channel of jobs and events (see [`Notifier`]).
 pub const CHANNEL: &str = "therapybridge";
