@@ -14,8 +14,8 @@ use self::scope::{Scope, Scopes};
 use crate::entity::user::{self, Role};
 use crate::error::{Error, Result};
 
-/// Who asks for something.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Who asks for something. Equal ones have the same rights, and are told the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Actor {
     /// Nobody we know.
     Anonymous,
@@ -62,16 +62,6 @@ impl Actor {
     #[must_use]
     pub fn user(user: &user::Model, auth_session: Uuid) -> Self {
         Self::User { id: user.id, role: user.role, auth_session, zone: user.zone() }
-    }
-
-    /// What names the log-in or the API key that asks: whatever else holds the same has the same rights.
-    #[must_use]
-    pub fn log_in(&self) -> Option<Uuid> {
-        match self {
-            Self::User { auth_session, .. } => Some(*auth_session),
-            Self::ApiKey { id, .. } => Some(*id),
-            Self::Anonymous | Self::System { .. } => None,
-        }
     }
 
     /// Whether an API key asks, which may see only what its scopes say.

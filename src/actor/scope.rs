@@ -68,7 +68,7 @@ impl Scope {
 }
 
 /// The scopes of a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Scopes(u16);
 
 impl Scopes {

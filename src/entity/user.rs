@@ -115,6 +115,15 @@ fn of_patients(user: patient::Column, own: Expr) -> SelectStatement {
 pub const IN_LOG_IN: &str = "SELECT users.* FROM users WHERE id = $1 AND is_active AND EXISTS (
     SELECT FROM auth_sessions WHERE family_id = $2 AND user_id = $1 AND NOT is_revoked)";
 
+/// Whether a user is active, still what they were, and in a log-in that has not been revoked: to be asked together with
+/// something else.
+#[must_use]
+pub fn is_in_log_in(user_id: Uuid, role: Role, family_id: Uuid) -> Expr {
+    let exists = "EXISTS (SELECT FROM users JOIN auth_sessions ON user_id = users.id
+        WHERE users.id = $1 AND role = $2 AND is_active AND family_id = $3 AND NOT is_revoked)";
+    Expr::cust_with_values(exists, [Value::from(user_id), role.to_value().into(), family_id.into()])
+}
+
 /// The user of a log-in, by [`IN_LOG_IN`].
 #[must_use]
 pub fn in_log_in(user_id: Uuid, family_id: Uuid) -> SelectorRaw<SelectModel<Model>> {

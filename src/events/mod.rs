@@ -13,7 +13,7 @@ use crate::entity::outbox_event::{self, ActiveModel};
 use crate::entity::{aggregation_run, export_job, session};
 
 pub use feed::{Feed, Subscription};
-pub use looks::Looks;
+pub use looks::{Looks, Question, SUBJECT};
 pub use notifier::{Notifier, WakeUps, connect};
 
 /// The channel of jobs and events (see [`Notifier`]).
@@ -37,7 +37,7 @@ pub struct Event {
     pub status: Option<String>,
     /// Progress at that version.
     pub progress: i32,
-    /// What its subscribers have looked up about it.
+    /// What its subscribers have looked up about it, and were answered.
     pub looks: Looks,
 }
 

@@ -86,7 +86,7 @@ pub fn connect(notifiers: Vec<Notifier>, pool: &PgPool, stop: &CancellationToken
     }
     let options = pool.connect_options().as_ref().clone().application_name(NAME);
     let stop = stop.clone();
-    tokio::spawn(async move { stop.run_until_cancelled(listen(&notifiers, options)).await });
+    tokio::spawn(async move { stop.run_until_cancelled(Box::pin(listen(&notifiers, options))).await });
 }
 
 async fn listen(notifiers: &[Notifier], options: PgConnectOptions) {

@@ -1,6 +1,6 @@
 //! What every resolver may ask of its request: the services, who asks, from where.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_graphql::{Context, ID, Request};
 use uuid::Uuid;
@@ -32,8 +32,7 @@ impl Asker {
     #[must_use]
     pub fn attach(self: &Arc<Self>, request: Request) -> Request {
         let batches = Batches::default();
-        let loaders = Loaders::new(&self.app, &self.actor, &batches);
-        request.data(self.clone()).data(loaders).data(batches)
+        request.data(self.clone()).data(LoadersOnDemand::default()).data(batches)
     }
 
     /// The services.
@@ -51,6 +50,10 @@ impl Asker {
         Witness { actor: &self.actor, origin: &self.origin, at: self.app.clock.now() }
     }
 }
+
+/// Made when something is read through them: most subscriptions never do, and hold on to their requests.
+#[derive(Default)]
+struct LoadersOnDemand(OnceLock<Loaders>);
 
 /// Shorthands on the context of a resolver.
 pub(super) trait ContextExt {
@@ -82,7 +85,9 @@ impl ContextExt for Context<'_> {
     }
 
     fn loaders(&self) -> &Loaders {
-        self.data_unchecked()
+        let Asker { app, actor, .. } = &**asker(self);
+        let batches = self.data_unchecked::<Batches>();
+        self.data_unchecked::<LoadersOnDemand>().0.get_or_init(|| Loaders::new(app, actor, batches))
     }
 
     fn witness_read(&self, action: &'static str, session: &session::Model) -> Result<()> {

@@ -37,6 +37,7 @@ mod second_factor;
 mod session;
 mod session_loader;
 mod subscription;
+pub mod telling;
 mod trail;
 mod transcript;
 pub mod upload;

@@ -7,18 +7,20 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Subscription};
 use async_stream::try_stream;
-use futures::Stream;
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream};
 use uuid::Uuid;
 
 use super::context::{Asker, asker, uuid};
 use super::error::{ApiError, ApiResult};
 use super::session::Session;
+use super::telling::Told;
 use super::transcript::TranscriptSegment;
 use crate::actor::scope::Scope;
 use crate::audit;
 use crate::entity::session::{Model, Status};
 use crate::error::Error;
-use crate::events::Event;
+use crate::events::{Event, SUBJECT};
 
 /// Utterances that are read at a time.
 const BATCH: u64 = 100;
@@ -35,7 +37,7 @@ impl SessionSubscription {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which session.")] id: ID,
-    ) -> Result<impl Stream<Item = ApiResult<Session>>, ApiError> {
+    ) -> Result<impl Stream<Item = ApiResult<Told<Session>>>, ApiError> {
         let asker = asker(ctx).clone();
         asker.actor().logged_in_or(Scope::SessionsRead)?;
         let id = uuid(&id).ok_or(Error::NotFound("session"))?;
@@ -44,12 +46,12 @@ impl SessionSubscription {
         Ok(try_stream! {
             news.seen(id, current.version);
             let mut running = !ended(current.status);
-            yield Session(current);
+            yield Told::alone(Session(*current));
             while running {
                 let Some(event) = news.next().await? else { return };
                 let row = session_of(&asker, &event).await?;
                 running = !ended(event.status()?);
-                yield Session::at(row, &event)?;
+                yield told(&asker, event, &row)?;
             }
         })
     }
@@ -60,23 +62,23 @@ impl SessionSubscription {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which patient.")] patient_id: ID,
-    ) -> Result<impl Stream<Item = ApiResult<Session>>, ApiError> {
+    ) -> Result<impl Stream<Item = ApiResult<Told<Session>>>, ApiError> {
         let asker = asker(ctx).clone();
         asker.actor().logged_in_or(Scope::SessionsRead)?;
         let id = uuid(&patient_id).ok_or(Error::NotFound("patient"))?;
         let mut news = asker.app().feed.join(id);
-        asker.app().patients.get(asker.actor(), id).await?.ok_or(Error::NotFound("patient"))?;
-        let current = asker.app().sessions.of_patient(asker.actor(), id).await?;
+        Box::pin(asker.app().patients.get(asker.actor(), id)).await?.ok_or(Error::NotFound("patient"))?;
+        let current = Box::pin(asker.app().sessions.of_patient(asker.actor(), id)).await?;
         Ok(try_stream! {
             for session in &current {
                 news.seen(session.id, session.version);
             }
             for session in current.into_iter().filter(|session| in_progress(session.status)) {
-                yield Session(session);
+                yield Told::alone(Session(session));
             }
             while let Some(event) = news.next().await? {
                 let row = session_of(&asker, &event).await?;
-                yield Session::at(row, &event)?;
+                yield told(&asker, event, &row)?;
             }
         })
     }
@@ -136,18 +138,30 @@ async fn witness_transcript(asker: &Asker, session: &Model) -> Result<(), ApiErr
 
 /// The session that an event is about, as [`session`] gives it. However many sockets of one log-in hear of the event, rights
 /// and row are looked at once for all of them.
-async fn session_of(asker: &Arc<Asker>, event: &Event) -> Result<Model, ApiError> {
-    let look = session(asker, event.subject.id());
-    match asker.actor().log_in() {
-        Some(log_in) => event.looks.share(log_in, look).await,
-        None => look.await,
-    }
+async fn session_of(asker: &Asker, event: &Event) -> Result<Arc<Model>, ApiError> {
+    let look = async { Ok(Arc::new(*session(asker, event.subject.id()).await?)) };
+    event.looks.share((asker.actor(), SUBJECT), look).await
 }
 
-/// The session, if the asker is still welcome, and may still see it.
-async fn session(asker: &Asker, id: Uuid) -> Result<Model, ApiError> {
-    asker.app().auth.still_welcome(asker.actor()).await?;
-    Ok(asker.app().sessions.get(asker.actor(), id).await?.ok_or(Error::NotFound("session"))?)
+/// What is told of an event to everybody who asks the same.
+fn told(asker: &Asker, event: Arc<Event>, row: &Model) -> ApiResult<Told<Session>> {
+    let session = Session::at(row.clone(), &event)?;
+    Ok(Told::of(event, asker.actor(), session))
+}
+
+/// The session, if the asker is still welcome, and may still see it. All that is boxed here, streams would keep room for as long
+/// as they wait.
+fn session(asker: &Asker, id: Uuid) -> BoxFuture<'_, Result<Box<Model>, ApiError>> {
+    let look = async move {
+        if let Some(session) = asker.app().sessions.get_in_log_in(asker.actor(), id).await? {
+            return Ok(Box::new(session));
+        }
+        // What is wrong?
+        asker.app().auth.still_welcome(asker.actor()).await?;
+        let session = asker.app().sessions.get(asker.actor(), id).await?;
+        Ok(Box::new(session.ok_or(Error::NotFound("session"))?))
+    };
+    look.boxed()
 }
 
 /// A session without a recording has not ended: one may come.

@@ -16,8 +16,8 @@ use async_graphql::{
     Data, PathSegment, Pos, QueryPathNode, QueryPathSegment, Request, Response, ServerError, ServerResult,
     Value, async_trait,
 };
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use uuid::Uuid;
 
 use super::ApiSchema;
@@ -64,6 +64,13 @@ impl Reads {
         if !views.contains(&event) {
             views.push(event);
         }
+    }
+
+    /// Whether nothing was read that is written down.
+    pub(super) fn is_empty(&self) -> bool {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.is_empty() && views.is_empty()
     }
 
     /// One event a patient and kind; about the session where it was only one.
@@ -308,14 +315,14 @@ impl Extension for Recorder {
     ) -> BoxStream<'s, Response> {
         let recorder = self.clone();
         let sealed = stream.then(move |response| {
-            let recorder = recorder.clone();
-            async move {
-                if !recorder.is_subscription() {
-                    return response;
-                }
-                let refusals = recorder.refusals(&response);
-                recorder.seal(response, Vec::new(), refusals).await
+            let refusals = if recorder.is_subscription() { recorder.refusals(&response) } else { Vec::new() };
+            if refusals.is_empty() {
+                return futures::future::ready(response).left_future();
             }
+            // Boxed, because it is as large as it is rare, and the stream keeps room for it.
+            let recorder = recorder.clone();
+            let seal = async move { recorder.seal(response, Vec::new(), refusals).await };
+            seal.boxed().right_future()
         });
         next.run(ctx, sealed.boxed())
     }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Executor, Request, Response, Variables};
@@ -14,10 +15,11 @@ use tracing::Instrument;
 use super::budget::{Balance, Overdraft};
 use super::guard::{self, cost::Cost};
 use super::persisted::Hash;
-use super::reply::Refusal;
+use super::reply::{self, Refusal};
 use super::seam::{Authenticated, GraphqlState, Limits};
 use crate::clock::Clock;
 use crate::graphql::rate_limit::RateLimit;
+use crate::graphql::telling::{Asked, Shared};
 
 /// A GraphQL request as it came: with a document, or with the hash of one that came before, or both.
 #[derive(Deserialize)]
@@ -164,12 +166,48 @@ impl Operation {
     }
 
     /// Executes any operation, and gives what it has to say; the first answer tells what it cost.
-    pub(super) fn stream<E: Executor>(self, schema: &E) -> BoxStream<'static, Response> {
+    pub(super) fn stream<E: Executor>(mut self, schema: &E) -> BoxStream<'static, Answer> {
         let (cost, mut is_first) = (self.cost, true);
+        // With several fields nobody could tell whose answer is the shared one.
+        let is_shared = self.kind == OperationType::Subscription && self.root_fields == NonZeroU32::MIN;
+        let asked = is_shared.then(|| Asked::by(&self.request));
+        if let Some(asked) = asked.clone() {
+            self.request.data.insert(asked);
+        }
         let told = move |response: Response| {
-            if std::mem::take(&mut is_first) { response.extension("cost", cost.value()) } else { response }
+            let shared = asked.as_ref().and_then(Asked::take);
+            if std::mem::take(&mut is_first) {
+                return response.extension("cost", cost.value()).into();
+            }
+            Answer { response, shared }
         };
         schema.execute_stream(self.request, None).map(told).boxed()
+    }
+}
+
+/// One answer of an operation.
+pub(super) struct Answer {
+    pub(super) response: Response,
+    /// Set where others are given the same.
+    shared: Option<Shared>,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self { response, shared: None }
+    }
+}
+
+impl Answer {
+    /// As it is sent to the client; of a shared one that is worked out once.
+    pub(super) fn text(self, request_id: &str) -> Arc<str> {
+        let Self { response, shared } = self;
+        // What was added to it on the way is this client's alone.
+        let is_bare = response.errors.is_empty() && response.extensions.is_empty();
+        match shared {
+            Some(shared) if is_bare => shared.text(|| reply::to_json(&reply::body(&response))),
+            _ => reply::to_json(&reply::body(&reply::finish(response, request_id))).into(),
+        }
     }
 }
 

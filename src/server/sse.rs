@@ -2,15 +2,15 @@
 
 use std::convert::Infallible;
 
+use async_graphql::Executor;
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Executor, Response as GraphqlResponse};
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 
-use super::operation::Operation;
+use super::operation::{Answer, Operation};
 use super::reply::{self, Refusal};
 use super::seam::{Authenticated, GraphqlState, RequestMeta, revoked, until};
 use super::seats::Seat;
@@ -46,7 +46,7 @@ pub(super) fn stream<E: Executor>(
 
 /// The stream of a document that was refused before it was executed: that, and the end.
 pub(super) fn refuse(refusal: Refusal, meta: &RequestMeta) -> Response {
-    let events = [next(refusal.into(), &meta.request_id), COMPLETE].map(Ok::<_, Infallible>);
+    let events = [next(refused(refusal), &meta.request_id), COMPLETE].map(Ok::<_, Infallible>);
     answer_with(futures::stream::iter(events))
 }
 
@@ -57,7 +57,7 @@ fn answer_with(events: impl Stream<Item = Result<Bytes, Infallible>> + Send + 's
 
 #[expect(clippy::large_enum_variant, reason = "it lives for one turn of a loop")]
 enum Step {
-    Response(GraphqlResponse),
+    Answer(Answer),
     KeepAlive,
     Over,
 }
@@ -72,7 +72,7 @@ fn events<E: Executor>(
         let _seat = seat;
         let deadline = asker.deadline(state.clock.as_ref());
         let lasts = operation.kind == OperationType::Subscription;
-        let mut responses = if lasts {
+        let mut answers = if lasts {
             operation.stream(&state.schema)
         } else {
             // A mutation goes on in its task when the client goes away: nothing must stop half way.
@@ -80,19 +80,19 @@ fn events<E: Executor>(
         };
         loop {
             let step = tokio::select! {
-                response = responses.next() => response.map_or(Step::Over, Step::Response),
+                answer = answers.next() => answer.map_or(Step::Over, Step::Answer),
                 () = tokio::time::sleep(state.limits.keep_alive) => Step::KeepAlive,
-                () = until(deadline) => Step::Response(Refusal::unauthenticated().into()),
+                () = until(deadline) => Step::Answer(refused(Refusal::unauthenticated())),
                 // What was asked once is answered once, also where it ended its own log-in.
-                () = revoked(lasts.then_some(&asker)) => Step::Response(Refusal::unauthenticated().into()),
+                () = revoked(lasts.then_some(&asker)) => Step::Answer(refused(Refusal::unauthenticated())),
                 () = state.shutdown.cancelled() => return,
             };
             match step {
                 Step::KeepAlive => yield Ok(KEEP_ALIVE),
                 Step::Over => break,
-                Step::Response(response) => {
-                    let over = reply::is_request_error(&response);
-                    yield Ok(next(response, &request_id));
+                Step::Answer(answer) => {
+                    let over = reply::is_request_error(&answer.response);
+                    yield Ok(next(answer, &request_id));
                     if over {
                         break;
                     }
@@ -103,14 +103,17 @@ fn events<E: Executor>(
     }
 }
 
-async fn answer<E: Executor>(schema: E, operation: Operation) -> GraphqlResponse {
-    operation.execute(&schema).await.unwrap_or_else(GraphqlResponse::from)
+async fn answer<E: Executor>(schema: E, operation: Operation) -> Answer {
+    operation.execute(&schema).await.map_or_else(refused, Answer::from)
 }
 
-fn next(response: GraphqlResponse, request_id: &str) -> Bytes {
-    let response = reply::finish(response, request_id);
+fn refused(refusal: Refusal) -> Answer {
+    async_graphql::Response::from(refusal).into()
+}
+
+fn next(answer: Answer, request_id: &str) -> Bytes {
     // JSON has no line breaks of its own.
-    format!("event: next\ndata: {}\n\n", reply::to_json(&reply::body(&response))).into()
+    format!("event: next\ndata: {}\n\n", answer.text(request_id)).into()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -25,14 +26,14 @@ use tracing::Instrument;
 use super::budget::Spender;
 use super::guard;
 use super::http;
-use super::operation::{Operation, Payload};
+use super::operation::{Answer, Operation, Payload};
 use super::reply::{self, Refusal, code};
 use super::seam::{AuthRefusal, Authenticated, GraphqlState, RequestMeta, revoked, until};
 use super::seats::Seat;
 
 const PROTOCOL: &str = "graphql-transport-ws";
-/// Buffers an idle socket keeps; tungstenite's own are 128 KiB each.
-const BUFFER_BYTES: usize = 4 << 10;
+/// Buffers an idle socket keeps; tungstenite's own are 128 KiB each. They grow with the message that does not fit.
+const BUFFER_BYTES: usize = 2 << 10;
 /// Messages between the operations of a socket and the socket.
 const QUEUE: usize = 16;
 /// How long the client may take to answer a close.
@@ -147,8 +148,9 @@ struct Connection<E> {
     deadline: Option<Instant>,
     operations: HashMap<String, Open>,
     serial: u64,
-    outbox: mpsc::Sender<Outgoing>,
-    inbox: mpsc::Receiver<Outgoing>,
+    /// Boxed, because the queue keeps room for more of them than it holds.
+    outbox: mpsc::Sender<Box<Outgoing>>,
+    inbox: mpsc::Receiver<Box<Outgoing>>,
     keep_alive: Interval,
     /// Whether nothing was heard since the last ping.
     silent: bool,
@@ -223,7 +225,8 @@ impl<E: Executor> Connection<E> {
     async fn receive(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
         self.silent = false;
         match message {
-            Some(Ok(Message::Text(text))) => self.handle(self.parse(&text)?).await,
+            // Boxed, because a socket that waits would keep room for all that it may have to do.
+            Some(Ok(Message::Text(text))) => Box::pin(self.handle(self.parse(&text)?)).await,
             Some(Ok(Message::Binary(_))) => Err(BAD_MESSAGE),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
             Some(Err(error)) if is_too_big(&error) => Err(TOO_BIG),
@@ -317,20 +320,20 @@ impl<E: Executor> Connection<E> {
     fn start(&mut self, id: String, operation: Operation) {
         self.serial += 1;
         let running = Running {
-            schema: self.state.schema.clone(),
             outbox: self.outbox.clone(),
             request_id: self.meta.request_id.clone(),
             id: id.clone(),
             serial: self.serial,
         };
         let kind = operation.kind;
-        let task = tokio::spawn(running.run(operation).in_current_span());
+        let answers = operation.stream(&self.state.schema);
+        let task = tokio::spawn(running.run(kind, answers).in_current_span());
         let abort = (kind != OperationType::Mutation).then(|| AbortOnDropHandle::new(task));
         self.operations.insert(id, Open { serial: self.serial, _abort: abort });
     }
 
     /// Sends what an operation has to say, unless the client has completed it meanwhile.
-    async fn forward(&mut self, outgoing: Outgoing) -> Result<(), End> {
+    async fn forward(&mut self, outgoing: Box<Outgoing>) -> Result<(), End> {
         let current = self.operations.get(&outgoing.id).is_some_and(|own| own.serial == outgoing.serial);
         if !current {
             return Ok(());
@@ -368,17 +371,16 @@ fn is_too_big(error: &axum::Error) -> bool {
 }
 
 /// An operation in its own task.
-struct Running<E> {
-    schema: E,
-    outbox: mpsc::Sender<Outgoing>,
+struct Running {
+    outbox: mpsc::Sender<Box<Outgoing>>,
     request_id: String,
     id: String,
     serial: u64,
 }
 
-impl<E: Executor> Running<E> {
-    async fn run(self, operation: Operation) {
-        let results = std::panic::AssertUnwindSafe(self.results(operation));
+impl Running {
+    async fn run(self, kind: OperationType, answers: BoxStream<'static, Answer>) {
+        let results = std::panic::AssertUnwindSafe(self.results(kind, answers));
         if results.catch_unwind().await.is_err() {
             tracing::error!(request_id = self.request_id, "a resolver panicked");
             let response = reply::finish(Refusal::internal().into(), &self.request_id);
@@ -386,16 +388,15 @@ impl<E: Executor> Running<E> {
         }
     }
 
-    async fn results(&self, operation: Operation) {
-        let kind = operation.kind;
-        let mut responses = operation.stream(&self.schema);
+    async fn results(&self, kind: OperationType, mut answers: BoxStream<'static, Answer>) {
         let mut first = true;
-        while let Some(response) = responses.next().await {
-            let response = reply::finish(response, &self.request_id);
-            if std::mem::take(&mut first) && reply::never_started(&response, kind) {
+        while let Some(answer) = answers.next().await {
+            if std::mem::take(&mut first) && reply::never_started(&answer.response, kind) {
+                let response = reply::finish(answer.response, &self.request_id);
                 return self.say(message("error", &self.id, &response.errors), true).await;
             }
-            self.say(message("next", &self.id, &reply::body(&response)), false).await;
+            let text = answer.text(&self.request_id);
+            self.say(next(&self.id, &text), false).await;
         }
         self.say(json!({"type": "complete", "id": self.id}).to_string(), true).await;
     }
@@ -403,7 +404,7 @@ impl<E: Executor> Running<E> {
     async fn say(&self, text: String, last: bool) {
         let outgoing = Outgoing { id: self.id.clone(), serial: self.serial, text, last };
         // Fails only when the connection is gone.
-        let _ = self.outbox.send(outgoing).await;
+        let _ = self.outbox.send(Box::new(outgoing)).await;
     }
 }
 
@@ -416,6 +417,11 @@ fn message(kind: &'static str, id: &str, payload: &impl Serialize) -> String {
         payload: &'a P,
     }
     reply::to_json(&OperationMessage { id, r#type: kind, payload })
+}
+
+/// A message of an operation with an answer, as it is sent.
+fn next(id: &str, answer: &str) -> String {
+    format!(r#"{{"id":{},"type":"next","payload":{answer}}}"#, reply::to_json(&id))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::actor::Actor;
 use crate::analytics::runs::{Change, request_refresh};
 use crate::entity::session::{self, Attendance, Column, Entity, Model, Status};
 use crate::entity::webhook_delivery::Event;
-use crate::entity::{extraction_run, patient, summary_release, transcript_segment};
+use crate::entity::{extraction_run, patient, summary_release, transcript_segment, user};
 use crate::error::{Error, Result};
 use crate::events;
 use crate::page::{Page, PageArgs};
@@ -71,6 +71,17 @@ impl Sessions {
     /// Only faults.
     pub async fn get(&self, actor: &Actor, id: Uuid) -> Result<Option<Model>> {
         Ok(session::visible_to(actor).filter(Column::Id.eq(id)).one(&self.db).await?)
+    }
+
+    /// The same, asked together with whether the user's log-in has ended: for streams, where many ask at once. `None` says that
+    /// one of both is so, or that the actor is no user.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn get_in_log_in(&self, actor: &Actor, id: Uuid) -> Result<Option<Model>> {
+        let Actor::User { id: user_id, auth_session, role, .. } = actor else { return Ok(None) };
+        let alive = user::is_in_log_in(*user_id, *role, *auth_session);
+        Ok(session::visible_to(actor).filter(Column::Id.eq(id)).filter(alive).one(&self.db).await?)
     }
 
     /// A page of sessions, newest first; without what their risk screens found (see

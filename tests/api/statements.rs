@@ -8,6 +8,7 @@ use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::support::client::Client;
+use super::support::socket::Watch;
 use super::support::{TestApp, recording};
 
 /// Hears of every statement of this thread: a test's server runs on the test's own.
@@ -52,8 +53,7 @@ impl Visit for Text {
 }
 
 /// What goes on beside the request: other tasks look for news, and keep the trail.
-const BESIDE: [&str; 14] = [
-    "pg_snapshot_xmin",
+const BESIDE: [&str; 13] = [
     "FROM outbox_events",
     "pg_notify",
     "LISTEN ",
@@ -80,8 +80,11 @@ async fn statements_of(
     // Tests beside this one hear of nothing, and may have settled that for all.
     tracing::callsite::rebuild_interest_cache();
     client.call(query, variables.clone()).await;
-    let statements = heard.take().into_iter();
-    statements.filter(|statement| !BESIDE.iter().any(|beside| statement.contains(beside))).collect()
+    heard.take().into_iter().filter(|statement| !is_beside(statement)).collect()
+}
+
+fn is_beside(statement: &str) -> bool {
+    BESIDE.iter().any(|beside| statement.contains(beside))
 }
 
 const SESSION: &str = "id version status attendance sessionDate progress errorMessage audioFilename
@@ -167,4 +170,82 @@ async fn grow(app: &TestApp, jane: &Client, count: usize) {
             assert_eq!(payload["userErrors"], json!([]), "{changed}");
         }
     }
+}
+
+/// Sockets of one log-in that ask the same.
+struct Crowd<'a> {
+    app: &'a TestApp,
+    heard: &'a Statements,
+    session: String,
+    watches: Vec<Watch>,
+    version: i64,
+}
+
+impl Crowd<'_> {
+    async fn join(&mut self, jane: &Client, count: usize) {
+        let query = "subscription ($id: ID!) { sessionUpdated(id: $id) { version patient { name } } }";
+        for _ in 0..count {
+            let mut watch = Watch::start(jane, query, json!({ "id": self.session })).await;
+            watch.value().await;
+            self.watches.push(watch);
+        }
+    }
+
+    /// The statements that one event takes until all have heard of it.
+    async fn hear(&mut self) -> Vec<String> {
+        self.heard.take();
+        tracing::callsite::rebuild_interest_cache();
+        self.version += 1;
+        self.app.record(&self.session, self.version).await;
+        for watch in &mut self.watches {
+            let value = watch.value().await;
+            assert_eq!(value, json!({ "version": self.version, "patient": { "name": "Daniel" } }));
+        }
+        self.heard.take().into_iter().filter(|statement| !is_beside(statement)).collect()
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_looked_at_and_answered_once_for_all_who_ask_the_same_in_one_log_in() {
+    let (heard, _guard) = Statements::listen();
+    let app = TestApp::with(&[("MAX_SOCKETS_PER_USER", "100")]).await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let session = jane.session(&patient, recording("cbr.mp3")).await;
+    let mut crowd = Crowd { app: &app, heard: &heard, session, watches: Vec::new(), version: 1 };
+    crowd.join(&jane, 1).await;
+    let one = crowd.hear().await;
+    assert!(one.len() >= 3, "the event, the session, the patient: {one:#?}");
+    crowd.join(&jane, 29).await;
+    let all = crowd.hear().await;
+    // Those who come late, on a busy machine, look for themselves.
+    assert!(all.len() < 2 * one.len(), "one: {one:#?}\nthirty: {all:#?}");
+}
+
+/// What is asked for the whole process every few seconds, or never, however many follow.
+#[tokio::test]
+async fn who_waits_for_news_asks_for_nothing() {
+    let (heard, _guard) = Statements::listen();
+    let app = TestApp::with(&[("MAX_SOCKETS_PER_USER", "100")]).await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let session = jane.session(&patient, recording("cbr.mp3")).await;
+    let mut crowd = Crowd { app: &app, heard: &heard, session, watches: Vec::new(), version: 1 };
+    crowd.join(&jane, 60).await;
+    crowd.hear().await;
+    let mut while_idle = Vec::new();
+    let looks = |statements: &[String]| {
+        statements.iter().filter(|statement| *statement == "SELECT pg_current_snapshot()::text").count()
+    };
+    let wait = async {
+        // The process asks so for news every three seconds, and the leader of the audit chain every second.
+        while looks(&while_idle) < 6 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            while_idle.extend(heard.take());
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_mins(1), wait).await.expect("somebody asks for news");
+    let others: Vec<_> = while_idle.iter().filter(|statement| !is_beside(statement)).collect();
+    assert!(others.is_empty(), "{others:#?}");
+    assert!(while_idle.len() < crowd.watches.len(), "{while_idle:#?}");
 }

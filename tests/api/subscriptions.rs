@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::client::Client;
 use crate::support::provider::Endpoint;
 use crate::support::socket::{News, Watch, statuses};
-use crate::support::{TestApp, recording};
+use crate::support::{PASSWORD, TestApp, recording};
 
 const HISTORY: [&str; 5] = ["UPLOADING", "TRANSCRIBING", "TRANSCRIBED", "EXTRACTING_NOTES", "PROCESSED"];
 
@@ -202,8 +202,8 @@ async fn events_are_delivered_also_when_the_feeds_connection_is_cut() {
     let mut watch = Watch::session(&jane, &id).await;
     watch.value().await;
     let cut = "SELECT count(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-               WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'LISTEN \"therapybridge\"%') AS cut";
-    assert_eq!(app.count(cut).await, 1, "one listener a process and channel");
+               WHERE datname = current_database() AND application_name = 'therapybridge listener') AS cut";
+    assert_eq!(app.count(cut).await, 1, "one listener a process");
     app.run_jobs().await;
     assert_eq!(statuses(&watch.until_end().await), HISTORY[1..]);
 }
@@ -265,4 +265,121 @@ async fn a_stream_that_fell_behind_catches_up_from_the_outbox_without_a_gap() {
     for version in versions {
         assert_eq!(all.value().await["version"], version);
     }
+}
+
+/// Whoever was to give a hint may have died after the commit.
+#[tokio::test]
+async fn an_event_that_nobody_gave_a_hint_of_arrives_all_the_same() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    let mut watch = Watch::session(&jane, &id).await;
+    watch.value().await;
+    for version in 2..=3 {
+        app.record(&id, version).await;
+        assert_eq!(watch.value().await["version"], version);
+    }
+}
+
+/// An answer is worked out once for all who ask the same with the same rights, and for nobody else.
+#[tokio::test]
+async fn everybody_is_told_of_an_event_what_they_asked_and_may_see() {
+    let app = TestApp::new().await;
+    let (jane, eve, root) =
+        (app.therapist("jane").await, app.therapist("eve").await, app.admin("root").await);
+    let (daniel, patient) = app.patient_user(&jane, "daniel").await;
+    let again = jane.log_in("jane@example.com", PASSWORD).await;
+    let again = jane.with_token(again["accessToken"].as_str().unwrap());
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    let others = eve.session(&eve.patient("Maria").await, recording("cbr.mp3")).await;
+
+    // The same document and variables: to those who treat, with the name of the file; to others without.
+    let same = "subscription ($id: ID!, $all: Boolean!) {
+        sessionUpdated(id: $id) { id version audioFilename @include(if: $all) } }";
+    let of = |id: &str| json!({ "id": id });
+    let all_of = |id: &str| json!({ "id": id, "all": true });
+    let own = json!({ "id": id, "version": 2, "audioFilename": "session.mp3" });
+    let withheld = json!({ "id": id, "version": 2, "audioFilename": null });
+    let mut expected = Vec::new();
+    for client in [&jane, &jane, &again, &again] {
+        expected.push((Watch::start(client, same, all_of(&id)).await, own.clone()));
+    }
+    for client in [&root, &daniel] {
+        expected.push((Watch::start(client, same, all_of(&id)).await, withheld.clone()));
+    }
+    // Other variables, names, fragments and directives; the same event.
+    let less = json!({ "id": id, "all": false });
+    expected.push((Watch::start(&jane, same, less).await, json!({ "id": id, "version": 2 })));
+    for (document, value) in [
+        ("subscription ($id: ID!) { sessionUpdated(id: $id) { number: version } }", json!({ "number": 2 })),
+        (
+            "subscription ($id: ID!) { sessionUpdated(id: $id) { id ...F } } fragment F on Session { version }",
+            json!({ "id": id, "version": 2 }),
+        ),
+        (
+            "subscription ($id: ID!) { sessionUpdated(id: $id) { id ...F } } fragment F on Session { progress }",
+            json!({ "id": id, "progress": 1 }),
+        ),
+        ("subscription ($id: ID!) { other: sessionUpdated(id: $id) { version } }", json!({ "version": 2 })),
+        ("subscription A($id: ID!) { sessionUpdated(id: $id) { version } }", json!({ "version": 2 })),
+    ] {
+        expected.push((Watch::start(&jane, document, of(&id)).await, value));
+    }
+    let two = "subscription A($id: ID!) { sessionUpdated(id: $id) { version } }
+               subscription B($id: ID!) { sessionUpdated(id: $id) { progress } }";
+    for (name, value) in [("A", json!({ "version": 2 })), ("B", json!({ "progress": 1 }))] {
+        let payload = json!({ "query": two, "operationName": name, "variables": of(&id) });
+        expected.push((Watch::ask_for(&jane, payload).await, value));
+    }
+    let mut apart = Watch::start(&eve, same, all_of(&others)).await;
+    for (watch, _) in &mut expected {
+        watch.value().await;
+    }
+    apart.value().await;
+
+    app.record(&id, 2).await;
+    for (number, (watch, value)) in expected.iter_mut().enumerate() {
+        assert_eq!(watch.value().await, *value, "number {number}");
+    }
+    // Whoever has logged out is told of the next one no more; whoever asks the same with another log-in is.
+    let revoke = "UPDATE auth_sessions SET is_revoked = true WHERE family_id = (
+        SELECT family_id FROM auth_sessions JOIN users ON users.id = user_id WHERE email = 'jane@example.com'
+        ORDER BY auth_sessions.id DESC LIMIT 1)";
+    app.run(revoke).await;
+    app.record(&id, 3).await;
+    for (number, (watch, _)) in expected.iter_mut().enumerate().take(4) {
+        match watch.next().await {
+            News::Data(data) => {
+                assert!(number < 2, "number {number} hears {data}");
+                assert_eq!(data["sessionUpdated"]["version"], 3);
+            }
+            News::Refused(errors) => {
+                assert!(number >= 2, "number {number} hears {errors}");
+                assert_eq!(errors[0]["extensions"]["code"], "UNAUTHENTICATED");
+            }
+            News::Closed(code) => assert!(number >= 2 && code == Some(4403), "number {number}: {code:?}"),
+            News::Complete => panic!("number {number} hears the end"),
+        }
+    }
+    // Of somebody else's session nothing was told.
+    app.record(&others, 7).await;
+    assert_eq!(apart.value().await, json!({ "id": others, "version": 7, "audioFilename": "session.mp3" }));
+}
+
+#[tokio::test]
+async fn a_process_listens_with_one_connection_however_many_follow() {
+    let app = TestApp::new().await;
+    let jane = app.therapist("jane").await;
+    let patient = jane.patient("Daniel").await;
+    let id = jane.session(&patient, recording("cbr.mp3")).await;
+    let mut watches = Vec::new();
+    for _ in 0..20 {
+        let mut watch = Watch::session(&jane, &id).await;
+        watch.value().await;
+        watches.push(watch);
+    }
+    let listeners = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND (query LIKE 'LISTEN%' OR application_name = 'therapybridge listener')";
+    assert_eq!(app.count(listeners).await, 1);
 }

@@ -152,6 +152,15 @@ impl TestApp {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(self.app.pool()).await.unwrap();
     }
 
+    /// Writes down a version of a session in progress, and gives nobody a hint of it.
+    pub(crate) async fn record(&self, session: &str, version: i64) {
+        let event = format!(
+            "INSERT INTO outbox_events (session_id, patient_id, version, status, progress, created_at)
+             SELECT id, patient_id, {version}, 'TRANSCRIBING', 1, now() FROM sessions WHERE id = '{session}'"
+        );
+        self.run(&event).await;
+    }
+
     /// Waits until somebody waits for a lock of the database.
     pub(crate) async fn somebody_waits_for_a_lock(&self) {
         let waiting = "SELECT count(*) FROM pg_stat_activity
