@@ -89,7 +89,7 @@ async fn main() {
         queries(&app, &jane, (jane_id, folder.path()), &mut blocks).await;
     }
     app.stop.cancel();
-    serving.await.unwrap().unwrap();
+    serving.await.unwrap();
     app.close().await;
 }
 

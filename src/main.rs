@@ -170,9 +170,15 @@ async fn serve(config: Config, with_worker: bool) -> anyhow::Result<()> {
         app.stop.cancel();
         result
     };
-    let (answers, work) = tokio::join!(async { ends(server.run().await) }, async { ends(jobs.await) });
+    let ((), work) = tokio::join!(
+        async {
+            server.run().await;
+            app.stop.cancel()
+        },
+        async { ends(jobs.await) }
+    );
     app.close().await;
-    answers.and(work)
+    work
 }
 
 async fn work(config: Config) -> anyhow::Result<()> {
@@ -210,7 +216,8 @@ async fn run_demo(config: Config, exit: bool) -> anyhow::Result<()> {
     }
     let (answers, work) = tokio::join!(answering, work);
     app.close().await;
-    shown.and(answers?).and(work?)
+    answers?;
+    shown.and(work?)
 }
 
 /// Starts the services, and stops them on SIGINT and SIGTERM.

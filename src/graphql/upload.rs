@@ -1,12 +1,16 @@
 //! The `Upload` scalar: a file that is still on its way while its resolver reads it.
 
+mod copies;
+
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 
 use async_graphql::{Context, Description, InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use bytes::Bytes;
-use futures::Stream;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::error::{Code, Error, UserError};
@@ -43,23 +47,25 @@ impl Upload {
         Value::Binary(Bytes::new())
     }
 
-    /// The file, to be read while it arrives. It can be taken once.
+    /// The file, to be read while it arrives. It can be taken once for each variable that it is for.
     ///
     /// # Errors
-    /// When another field of the same request took it.
+    /// When other fields of the same request took it.
     pub fn value(self, ctx: &Context<'_>) -> Result<IncomingFile, UploadError> {
         let slot = ctx.data_opt::<UploadSlot>().ok_or(UploadError::Taken)?;
-        slot.0.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(UploadError::Taken)
+        slot.0.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or(UploadError::Taken)
     }
 }
 
-/// Carries the file from the transport to the resolver, in the request's data.
-pub struct UploadSlot(Mutex<Option<IncomingFile>>);
+/// Carries the file from the transport to the resolvers, in the request's data.
+pub struct UploadSlot(Mutex<Vec<IncomingFile>>);
 
 impl UploadSlot {
-    /// A slot with the request's file.
-    pub fn new(file: IncomingFile) -> Self {
-        Self(Mutex::new(Some(file)))
+    /// A slot with the request's file, for so many variables. More than one each get a copy; what the first of them has read
+    /// is kept in `folder` for the others, as long as the request lasts.
+    pub fn new(file: IncomingFile, variables: usize, folder: &Path) -> Self {
+        let files = if variables == 1 { vec![file] } else { copies::of(file, variables, folder) };
+        Self(Mutex::new(files))
     }
 }
 
@@ -89,14 +95,18 @@ pub enum UploadError {
     #[error("Send one file a request.")]
     MoreThanOne,
     /// The file was taken by another field.
-    #[error("The file of this request was used twice.")]
+    #[error("The file of this request was used more often than `map` gives it to variables.")]
     Taken,
+    /// What one variable had read could not be kept for the next one.
+    #[error("The file cannot be kept at the moment. Try again, or send it in a request of its own.")]
+    NotKept,
 }
 
 impl From<UploadError> for Error {
     fn from(error: UploadError) -> Self {
         match error {
             UploadError::TooLarge => UserError::new(Code::FileTooLarge, error.to_string()).into(),
+            UploadError::NotKept => Self::Unavailable,
             other => Self::BadRequest(other.to_string()),
         }
     }
@@ -106,13 +116,24 @@ impl From<UploadError> for Error {
 type Piece = Result<Option<Bytes>, UploadError>;
 
 /// The bytes of an [`IncomingFile`].
-pub struct Chunks(Option<mpsc::Receiver<Piece>>);
+pub struct Chunks(Source);
+
+enum Source {
+    /// As they arrive; nothing after the end.
+    Arriving(Option<mpsc::Receiver<Piece>>),
+    /// One of several copies.
+    Copy(BoxStream<'static, Result<Bytes, UploadError>>),
+}
 
 impl Stream for Chunks {
     type Item = Result<Bytes, UploadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        let Some(pieces) = &mut self.0 else {
+        let arriving = match &mut self.0 {
+            Source::Arriving(pieces) => pieces,
+            Source::Copy(chunks) => return chunks.poll_next_unpin(cx),
+        };
+        let Some(pieces) = arriving else {
             return Poll::Ready(None);
         };
         let piece = match std::task::ready!(pieces.poll_recv(cx)) {
@@ -122,7 +143,7 @@ impl Stream for Chunks {
             None => Some(Err(UploadError::Aborted)),
         };
         if !matches!(piece, Some(Ok(_))) {
-            self.0 = None;
+            *arriving = None;
         }
         Poll::Ready(piece)
     }
@@ -152,13 +173,14 @@ impl UploadSender {
 /// A file and the sender of its bytes. A sender dropped without [`UploadSender::end`] is a broken upload.
 pub fn channel(filename: Option<String>, content_type: Option<String>) -> (UploadSender, IncomingFile) {
     let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
-    (UploadSender(sender), IncomingFile { filename, content_type, chunks: Chunks(Some(receiver)) })
+    (
+        UploadSender(sender),
+        IncomingFile { filename, content_type, chunks: Chunks(Source::Arriving(Some(receiver))) },
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::StreamExt;
-
     use super::*;
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Executor, Response as GraphqlResponse};
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -182,10 +182,8 @@ async fn from_json<E: Executor>(
     asker: &Authenticated,
     body: Body,
 ) -> Result<Response, Refusal> {
+    let json = read_json(call, body).await?;
     let limits = &call.state.limits;
-    let timely = tokio::time::timeout(limits.json_time, read_body(body, limits.json_bytes));
-    let json =
-        timely.await.map_err(|_| Refusal::http(StatusCode::REQUEST_TIMEOUT, "The body took too long."))??;
     let mut operation = Operation::admit(operation::parse(&json, limits)?, &call.state)?;
     call.charge(asker, &mut operation).await?;
     let operation = operation.attached(asker);
@@ -202,9 +200,21 @@ async fn from_json<E: Executor>(
     }
 }
 
-/// Reads a body, and not a chunk more than allowed.
-async fn read_body(body: Body, limit: usize) -> Result<Bytes, Refusal> {
+/// The body of a JSON request. What comes beyond the limit is not kept, but taken for a while: see [`drain`].
+async fn read_json<E>(call: &Call<E>, body: Body) -> Result<Bytes, Refusal> {
+    let limits = &call.state.limits;
     let mut chunks = body.into_data_stream();
+    let read = tokio::time::timeout(limits.json_time, read_body(&mut chunks, limits.json_bytes));
+    let read =
+        read.await.map_err(|_| Refusal::http(StatusCode::REQUEST_TIMEOUT, "The body took too long."))?;
+    if read.is_err() {
+        linger(call, Body::from_stream(chunks));
+    }
+    read
+}
+
+/// Reads a body, and keeps not a byte more than allowed.
+async fn read_body(chunks: &mut BodyDataStream, limit: usize) -> Result<Bytes, Refusal> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Refusal::malformed("The body ended early."))?;

@@ -3,6 +3,7 @@
 pub mod bearer;
 pub mod budget;
 pub mod client_address;
+pub mod connections;
 mod downloads;
 pub mod graphiql;
 pub mod guard;
@@ -44,6 +45,7 @@ use uuid::Uuid;
 
 use self::bearer::Bearers;
 use self::client_address::ClientAddress;
+use self::connections::Patience;
 use self::guard::DocumentLimits;
 use self::guard::cost::PriceList;
 use self::seam::{GraphqlState, Limits, RequestMeta};
@@ -115,25 +117,19 @@ impl Server {
     }
 
     /// Answers until the app stops; then lets requests end, and tells sockets to go elsewhere.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self) {
         let (stop, patience) = (self.app.stop.clone(), self.app.config.http.shutdown_timeout);
-        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
-        let serving =
-            axum::serve(self.listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let serving = connections::serve(self.listener, self.router, stop.clone(), Patience::default());
         let impatient = async {
             stop.cancelled().await;
             tokio::time::sleep(patience).await;
         };
         tokio::select! {
-            served = serving.into_future() => served?,
+            () = serving => {}
             () = impatient => tracing::warn!("requests were still running at shutdown"),
         }
         self.sockets.close();
         let _ = tokio::time::timeout(patience, self.sockets.wait()).await;
-        Ok(())
     }
 }
 
@@ -154,6 +150,7 @@ fn router(app: &Arc<App>, metrics: Option<PrometheusHandle>, sockets: TaskTracke
         limits: Arc::new(Limits {
             document: DocumentLimits { cost: app.config.limits.query_cost, ..DocumentLimits::default() },
             upload_bytes: app.config.upload.max_bytes.saturating_mul(ABSURD),
+            copies_dir: app.config.storage.spool_dir.clone(),
             queries_by_get: http.graphql_get,
             ..Limits::default()
         }),

@@ -1,4 +1,5 @@
-//! Uploads by the GraphQL multipart request specification, one file a request, streamed into its resolver.
+//! Uploads by the GraphQL multipart request specification, one file a request, streamed into its resolver; where it is for
+//! several variables, each has a copy of its own.
 //!
 //! The parts must come in the specification's order (`operations`, `map`, the file): the resolver runs while
 //! the file arrives, and the file waits for the resolver, so that neither a slow disk nor a fast client
@@ -61,7 +62,7 @@ pub(super) async fn answer<E: Executor>(
     let limits = &call.state.limits;
     let mut form = Form::new(body, boundary, limits.idle_time);
     let ready = prepare(call, asker, &mut form).await;
-    let (mut operation, file) = match ready {
+    let (mut operation, file, variables) = match ready {
         Ok(ready) => ready,
         Err(refusal) => {
             form.linger(limits.drain_time, call.state.shutdown.clone());
@@ -71,7 +72,7 @@ pub(super) async fn answer<E: Executor>(
 
     let (sender, incoming) =
         upload::channel(file.file_name().map(str::to_owned), file.content_type().map(ToString::to_string));
-    operation.request.data.insert(UploadSlot::new(incoming));
+    operation.request.data.insert(UploadSlot::new(incoming, variables, &limits.copies_dir));
     let operation = operation.attached(asker);
     // When the client goes away this future is dropped where it stands, and the sender with it: the mutation
     // goes on in its task, finds the file broken and clears up.
@@ -82,16 +83,16 @@ pub(super) async fn answer<E: Executor>(
     Ok(http::respond(response?, call.media, &call.meta.request_id))
 }
 
-/// Everything that comes before the file's bytes.
+/// Everything that comes before the file's bytes, and how many variables the file is for.
 async fn prepare<E: Executor>(
     call: &Call<E>,
     asker: &Authenticated,
     form: &mut Form,
-) -> Result<(Operation, Field<'static>), Refusal> {
-    let (mut operation, file_part) = form.operation(call).await?;
+) -> Result<(Operation, Field<'static>, usize), Refusal> {
+    let (mut operation, target) = form.operation(call).await?;
     call.charge(asker, &mut operation).await?;
-    let file = form.file(&file_part, call.state.limits.upload_bytes).await?;
-    Ok((operation, file))
+    let file = form.file(&target.part, call.state.limits.upload_bytes).await?;
+    Ok((operation, file, target.paths.len()))
 }
 
 /// Passes the file on to its resolver, and the good end only when it is clear that no other part follows.
@@ -167,8 +168,8 @@ impl Form {
         Self { parts: Multipart::new(metered, boundary), allowance, idle_time }
     }
 
-    /// The operation in `operations`, with a placeholder where `map` puts the file, and the file's part.
-    async fn operation<E: Executor>(&mut self, call: &Call<E>) -> Result<(Operation, String), Refusal> {
+    /// The operation in `operations`, with a placeholder wherever `map` puts the file.
+    async fn operation<E: Executor>(&mut self, call: &Call<E>) -> Result<(Operation, Target), Refusal> {
         let limits = &call.state.limits;
         let operations = self.text("operations", limits.json_bytes).await?;
         let mut operation = Operation::admit(operation::parse(&operations, limits)?, &call.state)?;
@@ -177,9 +178,11 @@ impl Form {
             return Err(Refusal::http(StatusCode::NOT_ACCEPTABLE, message));
         }
         let map = self.text("map", MAP_BYTES).await?;
-        let (file_part, path) = parse_map(&map)?;
-        place(&mut operation.request.variables, &path)?;
-        Ok((operation, file_part))
+        let target = Target::parse(&map)?;
+        for path in &target.paths {
+            place(&mut operation.request.variables, path)?;
+        }
+        Ok((operation, target))
     }
 
     async fn next(&mut self, bytes: u64) -> Result<Option<Field<'static>>, UploadError> {
@@ -236,17 +239,22 @@ fn refusal(error: UploadError) -> Refusal {
     }
 }
 
-/// The file part's name and the path of the variable it goes to.
-fn parse_map(map: &[u8]) -> Result<(String, String), Refusal> {
-    let map: BTreeMap<String, Vec<String>> = serde_json::from_slice(map)
-        .map_err(|_| Refusal::malformed("`map` must be a JSON object of lists of variable paths."))?;
-    let mut entries = map.into_iter();
-    let (Some((name, mut paths)), None) = (entries.next(), entries.next()) else {
-        return Err(Refusal::malformed("`map` must name exactly one file: send one file a request."));
-    };
-    match (paths.pop(), paths.is_empty()) {
-        (Some(path), true) => Ok((name, path)),
-        _ => Err(Refusal::malformed("`map` must give the file to exactly one variable.")),
+/// What `map` says: the file's part, and the variables it is for.
+struct Target {
+    part: String,
+    paths: Vec<String>,
+}
+
+impl Target {
+    fn parse(map: &[u8]) -> Result<Self, Refusal> {
+        let map: BTreeMap<String, Vec<String>> = serde_json::from_slice(map)
+            .map_err(|_| Refusal::malformed("`map` must be a JSON object of lists of variable paths."))?;
+        let mut entries = map.into_iter();
+        match (entries.next(), entries.next()) {
+            (Some((part, paths)), None) if !paths.is_empty() => Ok(Self { part, paths }),
+            (Some(_), None) => Err(Refusal::malformed("`map` must give the file to a variable.")),
+            _ => Err(Refusal::malformed("`map` must name exactly one file: send one file a request.")),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub struct Limits {
     pub json_bytes: usize,
     /// Size of an uploaded file. The whole body may be 2 MiB larger.
     pub upload_bytes: u64,
+    /// Where a file that is for several variables is kept while its request lasts.
+    pub copies_dir: PathBuf,
     /// How long a JSON body may take to arrive.
     pub json_time: Duration,
     /// How long the next piece of an upload may take to arrive, and a slow socket to take a message.
@@ -77,6 +80,7 @@ impl Default for Limits {
             document: DocumentLimits::default(),
             json_bytes: 1 << 20,
             upload_bytes: 100 << 20,
+            copies_dir: std::env::temp_dir(),
             json_time: Duration::from_secs(30),
             idle_time: Duration::from_secs(30),
             drain_time: Duration::from_secs(5),

@@ -92,6 +92,15 @@ impl Mutation {
         Ok(told)
     }
 
+    /// The same of each of several files, one after the other.
+    async fn all(&self, ctx: &Context<'_>, files: Vec<Upload>) -> Result<Vec<String>, Error> {
+        let mut told = Vec::new();
+        for file in files {
+            told.push(self.measure(ctx, file).await?);
+        }
+        Ok(told)
+    }
+
     async fn ignore(&self, file: Upload, nested: Option<Vec<Option<Upload>>>) -> bool {
         let _ = (file, nested);
         true

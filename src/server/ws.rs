@@ -113,6 +113,8 @@ const INIT_TIMEOUT: End = End::Close(4408, "Connection initialisation timeout");
 const DUPLICATE: End = End::Close(4409, "Subscriber already exists");
 const TOO_MANY_INITS: End = End::Close(4429, "Too many initialisation requests");
 const TOO_BIG: End = End::Close(1009, "Message too big");
+const NO_TEXT: End = End::Close(1007, "Invalid UTF-8");
+const BAD_FRAME: End = End::Close(1002, "Protocol error");
 const GOING_AWAY: End = End::Close(1001, "Going away");
 /// Clients try again, for a while and less and less often: a seat may be left until then.
 const TOO_MANY_SOCKETS: End = End::Close(1013, "Too many sockets");
@@ -229,9 +231,9 @@ impl<E: Executor> Connection<E> {
             Some(Ok(Message::Text(text))) => Box::pin(self.handle(self.parse(&text)?)).await,
             Some(Ok(Message::Binary(_))) => Err(BAD_MESSAGE),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
-            Some(Err(error)) if is_too_big(&error) => Err(TOO_BIG),
+            Some(Err(error)) => Err(breach(&error)),
             Some(Ok(Message::Close(_))) => Err(End::Farewell),
-            Some(Err(_)) | None => Err(End::Gone),
+            None => Err(End::Gone),
         }
     }
 
@@ -364,10 +366,16 @@ impl<E: Executor> Connection<E> {
     }
 }
 
-fn is_too_big(error: &axum::Error) -> bool {
-    // axum hides tungstenite's type; its capacity errors start like this.
-    std::error::Error::source(error)
-        .is_some_and(|error| error.to_string().starts_with("Space limit exceeded"))
+/// What a frame that cannot be read ends the connection with.
+fn breach(error: &axum::Error) -> End {
+    // axum hides tungstenite's type; its errors start like this, by their kind.
+    let told = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    match told {
+        told if told.starts_with("Space limit exceeded") => TOO_BIG,
+        told if told.starts_with("UTF-8 encoding error") => NO_TEXT,
+        told if told.starts_with("WebSocket protocol error") => BAD_FRAME,
+        _ => End::Gone,
+    }
 }
 
 /// An operation in its own task.

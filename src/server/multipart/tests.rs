@@ -112,6 +112,31 @@ async fn a_file_can_stand_in_a_list() {
 }
 
 #[tokio::test]
+async fn a_file_for_several_variables_is_a_copy_for_each() {
+    let server = TestServer::start().await;
+    let query = "mutation($a: Upload!, $b: [Upload!]!) { a: measure(file: $a) b: all(files: $b) ignore(file: $a, nested: $b) }";
+    let operations = json!({"query": query, "variables": {"a": null, "b": [null, null]}}).to_string();
+    let map = r#"{"0": ["variables.a", "variables.b.0", "variables.b.1"]}"#;
+    let parts = Parts::new().text("operations", operations).text("map", map);
+    let file = Part::bytes(vec![7; 5 << 20]).file_name("a.wav");
+    let (status, answer) = send(&server, parts.part("0", file)).await;
+    let whole = "a.wav 5242880";
+    let data = json!({"a": whole, "b": [whole, whole], "ignore": true});
+    assert_eq!((status, &answer["data"]), (200, &data), "{answer}");
+}
+
+#[tokio::test]
+async fn a_part_that_says_it_is_made_of_parts_is_read_as_what_it_is() {
+    let server = TestServer::start().await;
+    let part = |media: &str| Part::text(operations(MEASURE)).mime_str(media).unwrap();
+    for media in ["multipart/mixed", "multipart/mixed; boundary=y", "multipart/form-data; boundary=x"] {
+        let parts = Parts::new().part("operations", part(media)).text("map", r#"{"0": ["variables.file"]}"#);
+        let (status, answer) = send(&server, parts.part("0", Part::bytes(vec![0; 9]))).await;
+        assert_eq!((status, &answer["data"]["measure"]), (200, &json!(" 9")), "{media}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_is_used_twice_is_an_error() {
     let server = TestServer::start().await;
     let query = "mutation($file: Upload!) { a: measure(file: $file) b: measure(file: $file) }";

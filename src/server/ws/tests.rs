@@ -306,3 +306,22 @@ async fn those_who_do_not_say_who_they_are_do_not_fill_the_hall() {
     assert_eq!(first.hear().await["type"], "connection_ack");
     Client::open(&server).await;
 }
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_given_up() {
+    let limits = Limits { idle_time: Duration::from_millis(100), ..Limits::default() };
+    let server = TestServer::with_limits(limits).await;
+    let mut client = Client::open(&server).await;
+    // Nobody reads the answers: sooner or later there is no room for another one.
+    let payload =
+        json!({"query": "query($n: String){hello(name: $n)}", "variables": {"n": "a".repeat(500_000)}});
+    for id in 0..200 {
+        let ask = json!({"type": "subscribe", "id": id.to_string(), "payload": payload}).to_string();
+        if client.0.send(tungstenite::Message::text(ask)).await.is_err() {
+            break;
+        }
+    }
+    server.state.sockets.close();
+    tokio::time::timeout(Duration::from_mins(1), server.state.sockets.wait()).await.expect("given up");
+    drop(client);
+}
