@@ -143,6 +143,14 @@ impl Auth {
         Ok(visible_to(actor).filter(Column::Id.eq(id)).one(&self.db).await?)
     }
 
+    /// Those of the keys that the actor may know of.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn api_keys_by_id(&self, actor: &Actor, ids: &[Uuid]) -> Result<Vec<Model>> {
+        Ok(visible_to(actor).filter(Column::Id.is_in(ids.iter().copied())).all(&self.db).await?)
+    }
+
     /// A page of the keys, newest first; ended ones are among them until they are removed.
     ///
     /// # Errors

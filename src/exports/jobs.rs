@@ -199,6 +199,14 @@ impl Exports {
         Ok(export_job::visible_to(actor).filter(Column::Id.eq(id)).one(&self.db).await?)
     }
 
+    /// Those of the jobs that the actor may know of.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn get_many(&self, actor: &Actor, ids: &[Uuid]) -> Result<Vec<Model>> {
+        Ok(export_job::visible_to(actor).filter(Column::Id.is_in(ids.iter().copied())).all(&self.db).await?)
+    }
+
     /// A page of the jobs, newest first.
     ///
     /// # Errors

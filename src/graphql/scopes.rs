@@ -28,7 +28,7 @@ const SESSIONS: &[Scope] = &[SessionsRead, SessionsWrite];
 const EXPORTS: &[Scope] = &[ExportsRead, ExportsWrite];
 
 const OPEN: &[Line] = &[
-    ("Query", "viewer node rateLimit", &[]),
+    ("Query", "viewer node nodes rateLimit", &[]),
     ("Query", "patient patients", &[PatientsRead]),
     ("Query", "session sessions", &[SessionsRead]),
     (

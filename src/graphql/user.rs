@@ -13,7 +13,7 @@ use crate::entity::user::{Model, Role};
 use crate::error::Error;
 
 /// Somebody who can log in.
-#[derive(Description)]
+#[derive(Clone, Description)]
 pub(super) struct User {
     row: Model,
     /// Whether it is the asker's own. Tokens are given to somebody who is not known yet when they ask.

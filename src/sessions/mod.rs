@@ -84,6 +84,16 @@ impl Sessions {
         Ok(session::visible_to(actor).filter(Column::Id.eq(id)).filter(alive).one(&self.db).await?)
     }
 
+    /// Those of the sessions that the actor may know of; without what their risk screens found (see
+    /// [`risk_screens`](Self::risk_screens)).
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn get_many(&self, actor: &Actor, ids: &[Uuid]) -> Result<Vec<Model>> {
+        let those = session::visible_to(actor).filter(Column::Id.is_in(ids.iter().copied()));
+        Ok(without_screen(those).all(&self.db).await?)
+    }
+
     /// A page of sessions, newest first; without what their risk screens found (see
     /// [`risk_screens`](Self::risk_screens)).
     ///

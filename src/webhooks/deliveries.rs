@@ -96,12 +96,15 @@ impl Webhooks {
         Ok(delivery)
     }
 
-    /// One delivery, if the actor may know of it.
+    /// Those of the deliveries that the actor may know of.
     ///
     /// # Errors
     /// Only faults.
-    pub async fn delivery(&self, actor: &Actor, id: Uuid) -> Result<Option<Model>> {
-        Ok(of(actor, id).one(&self.db).await?)
+    pub async fn deliveries_by_id(&self, actor: &Actor, ids: &[Uuid]) -> Result<Vec<Model>> {
+        Ok(webhook_delivery::visible_to(actor)
+            .filter(Column::Id.is_in(ids.iter().copied()))
+            .all(&self.db)
+            .await?)
     }
 
     /// A page of the deliveries to a webhook, newest first.

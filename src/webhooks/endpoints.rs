@@ -262,6 +262,14 @@ impl Webhooks {
         Ok(webhook::visible_to(actor).filter(Column::Id.eq(id)).one(&self.db).await?)
     }
 
+    /// Those of the webhooks that the actor may know of.
+    ///
+    /// # Errors
+    /// Only faults.
+    pub async fn get_many(&self, actor: &Actor, ids: &[Uuid]) -> Result<Vec<Model>> {
+        Ok(webhook::visible_to(actor).filter(Column::Id.is_in(ids.iter().copied())).all(&self.db).await?)
+    }
+
     /// A page of the webhooks, newest first.
     ///
     /// # Errors

@@ -231,10 +231,10 @@ fn shows(answer: &Value, name: &str) -> bool {
     }
 }
 
-/// Null, an empty list, or a page of one.
+/// Null, a list without anything, or a page of one.
 fn is_nothing(value: &Value) -> bool {
     let list = value.get("nodes").unwrap_or(value);
-    list.is_null() || list.as_array().is_some_and(Vec::is_empty)
+    list.is_null() || list.as_array().is_some_and(|items| items.iter().all(Value::is_null))
 }
 
 fn must_log_in(actor: &str) -> bool {

@@ -136,6 +136,7 @@ async fn an_answer_takes_as_many_statements_for_thirty_rows_as_for_three() {
     let answer = jane.call(query, json!({})).await;
     let patients = answer["patients"]["nodes"].as_array().unwrap();
     assert_eq!(patients.len(), 30);
+    nodes(&heard, &jane, patients).await;
     for patient in patients {
         let session = &patient["sessions"]["nodes"][0];
         assert_eq!(patient["sessions"]["totalCount"], 1, "{patient}");
@@ -146,6 +147,17 @@ async fn an_answer_takes_as_many_statements_for_thirty_rows_as_for_three() {
         assert!(session["notes"]["therapistNotes"].is_string() && session["transcription"]["pieces"] == 1);
         assert!(session["release"]["releasedAt"].is_string() && !session["cost"]["byProvider"].is_null());
     }
+}
+
+/// What is found by its id is looked for once, however many ids there are.
+async fn nodes(heard: &Statements, jane: &Client, patients: &[Value]) {
+    let ids: Vec<&Value> =
+        patients.iter().flat_map(|one| [&one["id"], &one["sessions"]["nodes"][0]["id"]]).collect();
+    let query = "query ($ids: [ID!]!) { nodes(ids: $ids) { id ... on Session { patient { name } notes { keyTopics } } } }";
+    let few = statements_of(heard, jane, (query, &json!({ "ids": ids[..4] }))).await;
+    let many = statements_of(heard, jane, (query, &json!({ "ids": ids }))).await;
+    assert!(ids.len() == 60 && few.len() > 3);
+    assert_eq!(many.len(), few.len(), "4 ids:\n{}\n60 ids:\n{}", few.join("\n"), many.join("\n"));
 }
 
 /// Adds patients with a processed session each, invited, released, corrected and exported.

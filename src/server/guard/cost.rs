@@ -54,6 +54,8 @@ const PAGE: u64 = 25;
 const FULL_PAGE: u64 = 100;
 /// The argument that tells the length of a connection's lists.
 const FIRST: &str = "first";
+/// The argument that names what a list is to hold.
+const IDS: &str = "ids";
 /// Points of a page's statement, and of one that counts.
 const STATEMENT: u64 = 10;
 /// Points of a row that is read for a page.
@@ -87,6 +89,8 @@ enum Length {
     Some(u64),
     /// As the field above is asked for.
     Page,
+    /// As many as are named.
+    Named,
 }
 
 impl PriceList {
@@ -168,6 +172,7 @@ impl Price {
         let length = match tariff.lengths.iter().find(named) {
             Some((_, length)) => Length::Some(*length),
             None if is_page || tariff.paged.iter().any(|(list, _)| *list == path) => Length::Page,
+            None if is_list && argument(IDS) => Length::Named,
             None if is_list => Length::Some(SOME),
             None => Length::One,
         };
@@ -322,19 +327,35 @@ impl<'a> Scale<'a> {
                 Weight { fixed: price.points.saturating_add(each.saturating_mul(count)), a_row: 0 }
             }
             Length::Page => Weight { fixed: price.points, a_row: each },
+            Length::Named => {
+                let rows = each.saturating_add(ROW).saturating_mul(self.named(field));
+                Weight { fixed: price.points.saturating_add(rows), a_row: 0 }
+            }
         }
     }
 
     /// How many rows a page has, as far as text and variables tell.
     fn rows(&self, field: &Field, argument: &str, usual: u64) -> u64 {
-        let given = field.get_argument(argument).map(|value| value.node.clone());
-        let given = given.and_then(|value| value.into_const_with(|name| self.variable(&name).ok_or(())).ok());
-        match given {
+        match self.given(field, argument) {
             None | Some(Value::Null) => usual,
             // What is no size gives an error and no row.
             Some(Value::Number(size)) => size.as_u64().unwrap_or_default().min(FULL_PAGE),
             Some(_) => 0,
         }
+    }
+
+    /// How many things a list is to hold.
+    fn named(&self, field: &Field) -> u64 {
+        match self.given(field, IDS) {
+            // More than there may be give an error and no row.
+            Some(Value::List(ids)) => (ids.len() as u64).min(FULL_PAGE),
+            _ => 1,
+        }
+    }
+
+    fn given(&self, field: &Field, argument: &str) -> Option<Value> {
+        let given = field.get_argument(argument)?.node.clone();
+        given.into_const_with(|name| self.variable(&name).ok_or(())).ok()
     }
 
     fn variable(&self, name: &Name) -> Option<Value> {

@@ -14,7 +14,7 @@ use crate::support::practice::{EMAIL, NAME, PHONE, Practice};
 
 /// The operations that are open to keys, and with which scope: with any at all, where it is empty. All others are open to none.
 const OPEN: &[(&str, &str)] = &[
-    ("", "Query.viewer Query.node Query.rateLimit"),
+    ("", "Query.viewer Query.node Query.nodes Query.rateLimit"),
     ("patients:read", "Query.patient Query.patients"),
     (
         "sessions:read",

@@ -59,8 +59,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("Mutation.cleanUpAll", "", CLEANERS),
     op("Query.viewer", "", ANY_USER),
     op("Query.node", "id: $patient", KNOWN_TO),
+    op("Query.nodes", "ids: [$patient]", KNOWN_TO),
     op("Query.node", "id: $session", KNOWN_TO),
+    op("Query.nodes", "ids: [$session]", KNOWN_TO),
     op("Query.node", "id: $therapist", KNOWN_TO),
+    op("Query.nodes", "ids: [$therapist]", KNOWN_TO),
     op("Query.user", "id: $therapist", ADMINS),
     op("Query.users", "", ADMINS),
     op("Query.auditEvents", "", ANY_USER),
@@ -81,6 +84,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("Query.commonTopics", "", THERAPISTS),
     op("Query.aggregationRuns", "", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, DATA, DATA]),
     op("Query.node", "id: $export", OWN_EXPORT_OR_NOTHING),
+    op("Query.nodes", "ids: [$export]", OWN_EXPORT_OR_NOTHING),
     op("Query.exportJobs", "", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN]),
     op(
         "Query.exportJobs",
@@ -89,6 +93,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     op("Query.exportJob", "id: $export", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN]),
     op("Query.node", "id: $key", OWN_EXPORT_OR_NOTHING),
+    op("Query.nodes", "ids: [$key]", OWN_EXPORT_OR_NOTHING),
     op("Query.apiKeys", "", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN]),
     op("Query.apiKey", "id: $key", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN]),
     op(
@@ -99,7 +104,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     alone("Mutation.revokeApiKey", "id: $key", OWN_THERAPIST),
     op("Query.node", "id: $webhook", OWN_EXPORT_OR_NOTHING),
+    op("Query.nodes", "ids: [$webhook]", OWN_EXPORT_OR_NOTHING),
     op("Query.node", "id: $delivery", OWN_EXPORT_OR_NOTHING),
+    op("Query.nodes", "ids: [$delivery]", OWN_EXPORT_OR_NOTHING),
     op("Query.webhooks", "", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN]),
     op("Query.webhook", "id: $webhook", [UNAUTHENTICATED, FORBIDDEN, FORBIDDEN, DATA, NOTHING, FORBIDDEN]),
     op(
