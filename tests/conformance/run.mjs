@@ -59,9 +59,9 @@ process.exit(red === 0 ? 0 : 1);
 function judge(name, cases, seconds) {
   const findings = cases.filter(({ problem }) => problem !== null);
   const named = namedFindings().filter(({ suite }) => suite === name);
-  const isNamed = (finding) => named.some(({ finding: known }) => finding.name.includes(known));
+  const isNamed = (finding) => named.some(({ names }) => names(finding.name));
   const unnamed = findings.filter((finding) => !isNamed(finding));
-  const gone = named.filter(({ finding: known }) => !findings.some((finding) => finding.name.includes(known)));
+  const gone = named.filter(({ names }) => !findings.some((finding) => names(finding.name)));
   return { name, cases: cases.length, passed: cases.length - findings.length, named: findings.length - unnamed.length, unnamed, gone, seconds };
 }
 

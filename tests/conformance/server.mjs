@@ -53,6 +53,7 @@ export async function startServer(binary, settings = {}) {
 
 async function start(binary, env, cwd) {
   const child = spawn(binary, ['serve'], { env, cwd, stdio: ['ignore', 'ignore', 'pipe'] });
+  const guard = guardian(child.pid, cwd);
   const lines = [];
   const ended = new Promise((resolve) => child.once('close', resolve));
   const listening = new Promise((resolve, reject) => {
@@ -70,8 +71,22 @@ async function start(binary, env, cwd) {
     async end() {
       child.kill('SIGTERM');
       await ended;
+      guard.kill('SIGKILL');
+      guard.stdin.destroy();
     },
   };
+}
+
+/**
+ * Ends a server, and removes its folder, once this process is gone, however it died: even if it was killed, its end of the pipe
+ * is closed.
+ */
+function guardian(pid, folder) {
+  const script = 'trap "" INT TERM HUP; cat >/dev/null; kill "$0"; while kill -0 "$0" 2>/dev/null; do sleep 0.2; done; rm -rf "$1"';
+  const guard = spawn('sh', ['-c', script, String(pid), folder], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+  guard.unref();
+  guard.stdin.unref?.();
+  return guard;
 }
 
 function freePort() {

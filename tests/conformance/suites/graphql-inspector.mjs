@@ -9,6 +9,7 @@ import { Source, buildClientSchema, buildSchema, getIntrospectionQuery } from 'g
 import { blocks } from '../blocks.mjs';
 import { root } from '../paths.mjs';
 import { call } from '../practice.mjs';
+import { EXAMPLES } from '../../../web/src/examples.js';
 
 export async function run({ suite, servers }) {
   const served = buildClientSchema(await call(servers.main, null, getIntrospectionQuery()));
@@ -41,5 +42,6 @@ async function documents() {
     }
   }
   if (texts.length === 0) throw new Error('the documentation holds no GraphQL');
-  return texts;
+  if (EXAMPLES.length === 0) throw new Error('GraphiQL opens with no example');
+  return [...texts, ...EXAMPLES.map(({ query }, tab) => new Source(query, `web/src/examples.js, tab ${tab + 1}`))];
 }

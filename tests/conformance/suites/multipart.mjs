@@ -59,6 +59,18 @@ export async function run({ suite, servers, practice }) {
     assert.equal(error?.statusCode, 400);
     assert.match(error.result.errors[0].message, /apollo-require-preflight/);
   });
+  await suite.check('one file for two variables is a copy for each', async () => {
+    const query = gql`
+      mutation ($a: UploadSessionInput!, $b: UploadSessionInput!) {
+        a: uploadSession(input: $a) { session { id } userErrors { code } }
+        b: uploadSession(input: $b) { session { id } userErrors { code } }
+      }
+    `;
+    const audio = await recording();
+    const { data } = await ask(query, { a: input({ audio }), b: input({ audio }) });
+    assert.deepEqual([data.a.userErrors, data.b.userErrors], [[], []]);
+    assert.notEqual(data.a.session.id, data.b.session.id);
+  });
   await suite.check('two files in a request are refused with 400, and the message says what to do', async () => {
     const query = gql`
       mutation ($a: UploadSessionInput!, $b: UploadSessionInput!) {
