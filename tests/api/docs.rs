@@ -127,3 +127,129 @@ fn one_table_lists_everything_that_is_removed_after_a_while() {
     });
     assert_eq!(shown.collect::<Vec<_>>(), expected);
 }
+
+/// What stands in backticks in the first cells of the table that begins so.
+fn table(page: &str, heading: &str) -> BTreeSet<String> {
+    let rows = page.lines().skip_while(|line| !line.starts_with(heading)).skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));
+    let cells: BTreeSet<String> =
+        rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(Into::into).collect();
+    assert!(!cells.is_empty(), "no table begins with {heading}");
+    cells
+}
+
+/// The values of an enum of the schema.
+fn values(of: &str) -> BTreeSet<String> {
+    let schema = read("schema.graphql");
+    let body = schema.split_once(&format!("\nenum {of} {{")).unwrap().1.split_once("\n}").unwrap().0;
+    // The pieces at even places stand outside of descriptions.
+    let names = body.split("\"\"\"").step_by(2).flat_map(str::split_whitespace);
+    names.filter(|name| is_variable(name)).map(Into::into).collect()
+}
+
+#[test]
+fn every_error_code_every_event_and_every_scope_is_in_its_table_and_nothing_else() {
+    let page = read("docs/api.md");
+    assert_eq!(table(&page, "| `userErrors` code |"), values("UserErrorCode"));
+    assert_eq!(table(&page, "| `WebhookEvent` |"), values("WebhookEvent"));
+    let scopes = table(&page, "| scope | opens |").into_iter().filter(|scope| scope.contains(':'));
+    let scopes: BTreeSet<String> = scopes.map(|scope| scope.to_uppercase().replace(':', "_")).collect();
+    assert_eq!(scopes, values("ApiKeyScope"));
+    let given = ["src/graphql/error.rs", "src/server/reply.rs"].map(|file| variables_in(&read(file)));
+    assert_eq!(table(&page, "| `extensions.code` | meaning |"), given.into_iter().flatten().collect());
+}
+
+#[test]
+fn every_code_that_a_socket_is_closed_with_is_in_the_table_and_nothing_else() {
+    let page = read("docs/api.md");
+    let rows = page.lines().skip_while(|line| *line != "| closed with | because |").skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));
+    let told: BTreeSet<&str> = rows.flat_map(|cell| cell.split(',')).map(str::trim).collect();
+    let source = read("src/server/ws.rs");
+    let codes = source.split("End::Close(").skip(1).filter_map(|rest| rest.split(',').next());
+    let given: BTreeSet<&str> = codes.filter(|code| code.parse::<u16>().is_ok()).collect();
+    assert_eq!(told, given);
+}
+
+#[test]
+fn the_mutations_that_take_an_idempotency_key_are_named() {
+    let page = read("docs/api.md");
+    let told = page.split("\n* `idempotencyKey`,").nth(1).unwrap().split("for 24 hours").next().unwrap();
+    let told: BTreeSet<&str> = told.split('`').skip(1).step_by(2).collect();
+    let schema = read("schema.graphql");
+    let takes = |text: &str| text.contains("idempotencyKey: String");
+    let mutations = schema.split_once("\ntype Mutation {").unwrap().1.split_once("\n}").unwrap().0;
+    let input =
+        |name: &str| schema.split_once(&format!("\ninput {name} {{")).unwrap().1.split_once("\n}").unwrap().0;
+    // The pieces at even places stand outside of descriptions: names, arguments, types.
+    let plain: String = mutations.split("\"\"\"").step_by(2).collect();
+    let mut given = BTreeSet::new();
+    for field in plain.split("Payload!") {
+        let Some((name, arguments)) = field.split_once('(') else { continue };
+        let by_input = arguments.split(|c: char| !c.is_alphanumeric()).find(|word| word.ends_with("Input"));
+        if takes(arguments) || by_input.is_some_and(|name| takes(input(name))) {
+            given.insert(name.trim());
+        }
+    }
+    assert_eq!(told, given);
+}
+
+/// With thousands apart, as people write them.
+fn spelled(number: u64) -> String {
+    match (number / 1_000, number % 1_000) {
+        (0, rest) => rest.to_string(),
+        (thousands, rest) => format!("{},{rest:03}", spelled(thousands)),
+    }
+}
+
+#[test]
+fn the_limits_that_are_told_are_those_that_hold() {
+    use therapybridge::server::connections::Patience;
+    use therapybridge::server::guard::DocumentLimits;
+    use therapybridge::server::seam::Limits;
+    let Limits {
+        json_bytes, json_time, idle_time, init_time, keep_alive, socket_operations, document, ..
+    } = Limits::default();
+    let DocumentLimits {
+        bytes,
+        tokens,
+        nesting,
+        aliases,
+        directives,
+        depth,
+        selections,
+        introspection,
+        cost,
+    } = document;
+    let Patience { first, head, taking } = Patience::default();
+    let (tokens, selections, cost) = (spelled(tokens as u64), spelled(selections as u64), spelled(cost));
+    let page = read("docs/api.md");
+    for row in [
+        format!("{} MiB; a body must arrive within {} s |", json_bytes >> 20, json_time.as_secs()),
+        format!("the next bytes must arrive within {} s |", idle_time.as_secs()),
+        format!(
+            "| document | {} KiB, {tokens} tokens, {aliases} aliases, {directives} directives |",
+            bytes >> 10
+        ),
+        format!("| brackets within brackets, in document and JSON | {nesting} |"),
+        format!("| fields within fields, fragments expanded | {depth} |"),
+        format!("| selections, fragments expanded | {selections} |"),
+        format!("| `QUERY_COST_LIMIT`, {cost} points |"),
+        format!("in each other | {introspection} |"),
+        format!("| operations at a time on one socket | {socket_operations} |"),
+        format!("ten times as many of an address, for {} seconds |", init_time.as_secs()),
+        format!(
+            "| {} s for the first byte of a request; {} s until the head",
+            first.as_secs(),
+            head.as_secs()
+        ),
+        format!(
+            "a message of a socket {} s, anything else {} minutes",
+            idle_time.as_secs(),
+            taking.as_secs() / 60
+        ),
+        format!("| a ping every {} s;", keep_alive.as_secs()),
+    ] {
+        assert!(page.contains(&row), "docs/api.md does not say: {row}");
+    }
+}

@@ -183,9 +183,9 @@ async fn scripts_may_read_the_headers_that_tell_of_limits() {
 }
 
 /// The program itself, logging all it can at `debug`.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     log: mpsc::Receiver<String>,
 }
 
@@ -198,8 +198,16 @@ impl Drop for Server {
 
 impl Server {
     async fn start(data: &tempfile::TempDir, provider: &ScriptedProvider) -> Self {
-        let mut vars =
-            variables(provider, data.path(), &[("LOG_FORMAT", "json"), ("LOG_LEVEL", "debug")]).await;
+        Self::with(data, provider, &[]).await
+    }
+
+    pub(crate) async fn with(
+        data: &tempfile::TempDir,
+        provider: &ScriptedProvider,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let log = [("LOG_FORMAT", "json"), ("LOG_LEVEL", "debug")];
+        let mut vars = variables(provider, data.path(), &[&log[..], settings].concat()).await;
         vars.insert("OPS_TOKEN".into(), "the operators' own token".into());
         let mut command = Command::new(env!("CARGO_BIN_EXE_therapybridge"));
         command.arg("serve").env_clear().envs(vars).current_dir(data.path());
@@ -212,7 +220,7 @@ impl Server {
     }
 
     /// Stops it; everything it has logged since it listened.
-    fn stop(mut self) -> String {
+    pub(crate) fn stop(mut self) -> String {
         kill_process(Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap(), Signal::TERM).unwrap();
         self.child.wait().unwrap();
         self.log.iter().collect::<Vec<_>>().join("\n")

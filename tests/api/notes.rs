@@ -33,7 +33,7 @@ async fn extract(client: &Client, id: &str, force: bool) {
 }
 
 /// Notes of a good length that rest on these quotes, a strategy each.
-fn notes_on(quotes: &[&str]) -> Value {
+pub(crate) fn notes_on(quotes: &[&str]) -> Value {
     let strategies: Vec<_> = quotes
         .iter()
         .map(|quote| json!({ "text": format!("On {quote}."), "quote": quote, "segment": 0 }))

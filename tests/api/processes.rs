@@ -111,6 +111,14 @@ impl Process {
         self.client().with_token(tokens["accessToken"].as_str().unwrap())
     }
 
+    /// The most memory that it has had, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     /// Asks it to stop, and waits until it has.
     async fn stop(mut self) -> std::process::ExitStatus {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
@@ -393,13 +401,6 @@ async fn a_document_whose_worker_is_killed_half_way_is_made_again_and_never_half
     }
 }
 
-/// The most memory that a process has had, in bytes.
-fn peak(process: &Process) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "it tells how much it took")]
@@ -419,7 +420,7 @@ async fn documents_of_five_hundred_sessions_take_a_worker_less_than_256_megabyte
         exportSessionNotes(input: $input) { exportJob { id } userErrors { message } } }";
     for format in ["PDF", "DOCX"] {
         let worker = fleet.start(&["worker"]).await;
-        let before = peak(&worker);
+        let before = worker.peak();
         let input = json!({ "sessionIds": ids, "format": format });
         let asked = jane.call(ask, json!({ "input": input })).await["exportSessionNotes"].clone();
         let id = asked["exportJob"]["id"].as_str().unwrap_or_else(|| panic!("{asked}")).to_owned();
@@ -433,7 +434,7 @@ async fn documents_of_five_hundred_sessions_take_a_worker_less_than_256_megabyte
             history.iter().any(|value| (1..100).contains(&value["progress"].as_i64().unwrap())),
             "{history:?}"
         );
-        let (after, bytes) = (peak(&worker), &history.last().unwrap()["sizeBytes"]);
+        let (after, bytes) = (worker.peak(), &history.last().unwrap()["sizeBytes"]);
         println!(
             "{format}: {bytes} bytes in {took:.1?}; peak {} MB, {} MB before",
             after >> 20,
@@ -648,4 +649,39 @@ async fn subscribers_of_every_process_see_every_status_once_and_in_order_whateve
     for id in ids {
         assert_eq!(statuses(&Watch::session(&clients[1], &id).await.until_end().await), ["PROCESSED"]);
     }
+}
+
+/// Revoked in one program, a key is good for nothing in another from then on, and what was open with it ends.
+#[tokio::test]
+async fn a_key_that_is_revoked_at_one_server_ends_at_the_other_at_once() {
+    let fleet = Fleet::new().await;
+    let servers =
+        [fleet.start(&["serve", "--no-worker"]).await, fleet.start(&["serve", "--no-worker"]).await];
+    let jane = servers[0].therapist().await;
+    let input = json!({ "name": "Dashboard", "scopes": ["SESSIONS_READ"], "password": PASSWORD,
+        "expiresAt": chrono::Utc::now() + chrono::TimeDelta::days(30) });
+    let made = jane.create_api_key(input).await;
+    let secret = made["secret"].as_str().unwrap_or_else(|| panic!("{made}"));
+    let session = jane.session(&jane.patient("Daniel").await, recording("cbr.mp3")).await;
+    let there = servers[1].client().with_token(secret);
+    let mut watch = Watch::session(&there, &session).await;
+    watch.value().await;
+    let events = tokio::spawn({
+        let query = "subscription ($id: ID!) { sessionUpdated(id: $id) { version } }";
+        let body = json!({ "query": query, "variables": { "id": session } });
+        let request = there.post("/graphql").header("accept", "text/event-stream").json(&body);
+        let mut answer = request.send().await.unwrap();
+        assert!(answer.chunk().await.unwrap().unwrap().starts_with(b"event: next"));
+        async move { answer.text().await.unwrap() }
+    });
+    let query = "{ sessions { totalCount } }";
+    assert_eq!(there.call(query, json!({})).await["sessions"]["totalCount"], 1);
+
+    jane.revoke_api_key(made["apiKey"]["id"].as_str().unwrap()).await;
+    assert_eq!(there.refusal(query, json!({})).await, "UNAUTHENTICATED", "at once");
+    assert_eq!(watch.next().await, News::Closed(Some(4403)));
+    let rest = tokio::time::timeout(Duration::from_mins(1), events).await.expect("it ends").unwrap();
+    assert!(rest.contains("UNAUTHENTICATED") && rest.ends_with("event: complete\ndata:\n\n"), "{rest}");
+    let owner = servers[1].client().with_token(jane.token.as_ref().unwrap());
+    assert_eq!(owner.call(query, json!({})).await["sessions"]["totalCount"], 1, "the owner goes on");
 }

@@ -6,9 +6,11 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::{EVENTS, act, audited, deliveries, practice, schedule, subscribed};
+use crate::notes::notes_on;
 use crate::support::client::Client;
 use crate::support::provider::{Behaviour, Endpoint};
 use crate::support::receiver::{Reaction, Told};
+use crate::support::socket::Watch;
 use crate::support::{TestApp, code, recording};
 
 const RISKY: [&str; 3] = [
@@ -285,6 +287,50 @@ async fn a_risk_is_opened_once_by_the_screen_and_again_only_by_what_is_new() {
     let told = receiver.told();
     assert_eq!(told.len(), before + 1, "{told:?}");
     assert_eq!(told[before].json()["data"]["sessionId"], json!(session));
+}
+
+const QUIET: [&str; 3] = ["How was the week?", "She has given the Wolkenkratzer away.", "She said goodbye."];
+
+/// What a model raises, at these lines of a transcript in which no word is one of risk.
+fn flagged(lines: &[usize]) -> Behaviour {
+    let mut notes = notes_on(&[]);
+    let flag = |line: &usize| {
+        json!({ "kind": "OTHER", "severity": "HIGH", "text": "She parts with what is dear to her.",
+            "quote": QUIET[*line], "segment": line })
+    };
+    notes["riskFlags"] = lines.iter().map(flag).collect();
+    Behaviour::Content(notes.to_string())
+}
+
+#[tokio::test]
+async fn a_risk_that_only_the_model_sees_arrives_and_again_only_what_was_not_there_before() {
+    let (app, jane, receiver) = practice().await;
+    let app = app.with_worker();
+    let (_, secret) = subscribed(&jane, &receiver, &["RISK_FLAG_OPENED"]).await;
+    app.provider.set_transcript(&QUIET);
+    app.provider.always(Endpoint::Chat, flagged(&[1]));
+    let patient = jane.patient("Maria Zauberfluss").await;
+    let session = jane.session(&patient, recording("cbr.mp3")).await;
+    Watch::session(&jane, &session).await.until_end().await;
+    let told = receiver.reached(1).await.remove(0);
+    assert!(told.event() == "risk_flag.opened" && told.is_signed_by(&secret), "{told:?}");
+    assert_bare(&told, &patient, std::slice::from_ref(&session));
+    assert!(!told.body.contains("Wolkenkratzer") && !told.body.contains("dear"), "{told:?}");
+    let query = "query ($id: ID!) { session(id: $id) {
+        riskScreen { flags { text } } notes { riskFlags { source text } } } }";
+    let seen = jane.call(query, json!({ "id": session })).await["session"].clone();
+    let flags = json!([{ "source": "MODEL", "text": "She parts with what is dear to her." }]);
+    assert_eq!((&seen["riskScreen"]["flags"], &seen["notes"]["riskFlags"]), (&json!([]), &flags));
+    // The same again is no news; another one is.
+    let again = "mutation ($id: ID!) { extractNotes(sessionId: $id, force: true) { userErrors { code } } }";
+    for (lines, count) in [(&[1][..], 1), (&[1, 2], 2)] {
+        app.provider.always(Endpoint::Chat, flagged(lines));
+        let asked = jane.call(again, json!({ "id": session })).await["extractNotes"].clone();
+        assert_eq!(asked["userErrors"], json!([]));
+        let mut watch = Watch::session(&jane, &session).await;
+        while watch.value().await["status"] != "PROCESSED" {}
+        assert_eq!(receiver.reached(count).await.len(), count);
+    }
 }
 
 #[tokio::test]

@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{DEVELOPMENT, create, deliveries, schedule, subscribed};
+use crate::hardening::Server;
 use crate::processes::{Fleet, Process};
+use crate::support::PASSWORD;
 use crate::support::client::Client;
-use crate::support::receiver::Receiver;
+use crate::support::provider::ScriptedProvider;
+use crate::support::receiver::{Reaction, Receiver};
 
 /// Waits until the newest delivery of a webhook is in this state.
 async fn until(client: &Client, webhook: &str, state: &str) -> serde_json::Value {
@@ -106,6 +109,69 @@ async fn a_proxy_of_the_environment_is_not_asked() {
     schedule(&jane, &jane.patient("Daniel").await).await;
     until(&jane, &id, "DELIVERED").await;
     assert_eq!((receiver.told().len(), proxy.told().len()), (1, 0));
+}
+
+/// However it goes: delivered, refused, redirected, nobody there, an address that is not taken, a secret that changes.
+#[tokio::test]
+async fn neither_address_nor_secret_of_a_webhook_stands_in_a_log() {
+    let (data, provider) = (tempfile::tempdir().unwrap(), ScriptedProvider::start().await);
+    let server = Server::with(&data, &provider, &[DEVELOPMENT]).await;
+    let client = Client::new(server.address);
+    let input =
+        json!({ "email": "jane@example.com", "password": PASSWORD, "fullName": "Jane", "role": "THERAPIST" });
+    let jane = client.with_token(client.sign_up(input).await["accessToken"].as_str().unwrap());
+    let receiver = Receiver::start().await;
+    let elsewhere = "https://receiver.example/verborgen?token=versteck";
+    receiver.script([
+        Reaction::status(204),
+        Reaction::status(500),
+        Reaction::status(302).with("location", elsewhere),
+        Reaction::status(410),
+    ]);
+    let mut secrets = Vec::new();
+    let (id, secret) = subscribed(&jane, &receiver, &["EXPORT_READY"]).await;
+    secrets.push(secret);
+    for state in ["DELIVERED", "FAILED", "FAILED"] {
+        super::act(&jane, "sendTestWebhook", &id).await;
+        until(&jane, &id, state).await;
+    }
+    let payload = super::act(&jane, "rotateWebhookSecret", &id).await;
+    secrets.push(payload["secret"].as_str().unwrap().to_owned());
+    super::act(&jane, "sendTestWebhook", &id).await;
+    until(&jane, &id, "FAILED").await;
+    assert_eq!(receiver.told().len(), 4);
+    let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let input = |url: &str| json!({ "url": url, "events": ["EXPORT_READY"], "description": "Zauberfluss" });
+    let made = create(&jane, input(&format!("http://{unused}/verborgen"))).await;
+    let id = made["webhook"]["id"].as_str().unwrap_or_else(|| panic!("{made}"));
+    super::act(&jane, "sendTestWebhook", id).await;
+    until(&jane, id, "FAILED").await;
+    for refused in [elsewhere, "https://user:versteck@10.0.0.1/verborgen"] {
+        let payload = create(&jane, input(refused)).await;
+        assert!(payload["webhook"].is_null(), "{payload}");
+    }
+
+    let log = server.stop();
+    assert!(log.contains("deliver_webhook"), "deliveries are logged: {log}");
+    for secret in &secrets {
+        let key = secret.strip_prefix("whsec_").unwrap();
+        assert_eq!(log.lines().find(|line| line.contains(key)), None, "a secret");
+    }
+    let addresses = [receiver.address.to_string(), unused.to_string()];
+    let names = [
+        "geheimnis",
+        "/hooks/a",
+        "verborgen",
+        "versteck",
+        "receiver.example",
+        "10.0.0.1",
+        "Zauberfluss",
+        "whsec_",
+        "v1,",
+    ];
+    for word in names.into_iter().chain(addresses.iter().map(String::as_str)) {
+        assert_eq!(log.lines().find(|line| line.contains(word)), None, "{word}");
+    }
 }
 
 /// A server of HTTPS with a certificate for `localhost` that nobody signed but itself; says its port, then what it is told.
