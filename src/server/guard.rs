@@ -13,7 +13,9 @@ use async_graphql::Positioned;
 use async_graphql::Request;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
+    VariableDefinition,
 };
+use async_graphql::{Value, Variables};
 
 use self::cost::{Cost, PriceList};
 use super::reply::{Refusal, code};
@@ -67,6 +69,38 @@ pub fn admit(request: &mut Request, limits: &DocumentLimits) -> Result<Operation
     let document = request.parsed_query().map_err(|error| syntax(&error.message))?;
     check_document(document, limits)?;
     Ok(chosen(document, name.as_deref())?.node.ty)
+}
+
+/// Whether an admitted request has every variable that may not be null. async-graphql takes those that are missing for null,
+/// and null for nothing said.
+///
+/// # Errors
+/// `VALIDATION_FAILED`, and as [`admit`].
+pub fn check_variables(request: &mut Request) -> Result<(), Refusal> {
+    let (name, variables) = (request.operation_name.clone(), std::mem::take(&mut request.variables));
+    let checked = request
+        .parsed_query()
+        .map_err(|error| syntax(&error.message))
+        .and_then(|document| all_given(&chosen(document, name.as_deref())?.node, &variables));
+    request.variables = variables;
+    checked
+}
+
+/// A file is still to come where its variable is null.
+fn all_given(operation: &OperationDefinition, variables: &Variables) -> Result<(), Refusal> {
+    for definition in &operation.variable_definitions {
+        let VariableDefinition { name, var_type, default_value, .. } = &definition.node;
+        let is_null = match variables.get(&name.node) {
+            None => default_value.is_none(),
+            Some(value) => *value == Value::Null,
+        };
+        if is_null && !var_type.node.nullable && var_type.node.to_string() != "Upload!" {
+            let message =
+                format!("The variable `${}` must be given: its type is `{}`.", name.node, var_type.node);
+            return Err(Refusal::document(code::VALIDATION_FAILED, message));
+        }
+    }
+    Ok(())
 }
 
 /// What the chosen operation of an admitted request costs.

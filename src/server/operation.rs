@@ -116,6 +116,7 @@ impl Operation {
         if hash.is_some_and(|hash| hash != Hash::of(&request.query)) {
             return Err(Refusal::malformed("`sha256Hash` is the hash of another document than `query`."));
         }
+        guard::check_variables(&mut request)?;
         let cost = guard::weigh(&mut request, &state.prices, limits)?;
         let root_fields = guard::root_fields(&mut request)?;
         Ok(Self { request, kind, root_fields, cost, hash })

@@ -205,6 +205,12 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
             json!({ "query": first, "variables": { "first": [[1]] } }),
             "VALIDATION_FAILED",
         ),
+        ("a variable that is missing", json!({ "query": first, "variables": {} }), "VALIDATION_FAILED"),
+        (
+            "a variable that is null",
+            json!({ "query": first, "variables": { "first": null } }),
+            "VALIDATION_FAILED",
+        ),
         (
             "a number beyond its type",
             json!({ "query": first, "variables": { "first": 3_000_000_000_u32 } }),
