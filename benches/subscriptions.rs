@@ -215,7 +215,7 @@ impl Bench {
                 all.push(at - committed);
             }
         }
-        taken = (self.program.processor_time() - taken) / u32::try_from(ROUNDS).unwrap();
+        taken = self.program.processor_time().saturating_sub(taken) / u32::try_from(ROUNDS).unwrap();
         report("one event to everybody", all);
         println!("processor time of the server for one event to everybody: {taken:.0?}");
     }
