@@ -11,6 +11,8 @@ use crate::config::LogConfig;
 
 /// Time between two sweeps of the collected samples.
 const UPKEEP: Duration = Duration::from_secs(5);
+/// At `debug` this library tells which addresses are connected to: those of webhooks are nobody's business.
+const DISCREET: &str = "hyper_util::client=info";
 
 /// Starts logging to standard error, as text for people or as JSON for machines.
 ///
@@ -18,6 +20,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// When `LOG_LEVEL` is no filter, or logging has started before.
 pub fn init_logs(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.filter).map_err(|error| anyhow::anyhow!("LOG_LEVEL: {error}"))?;
+    let filter = filter.add_directive(DISCREET.parse()?);
     let writer = fmt::layer().with_writer(std::io::stderr);
     let layer = if config.json { writer.json().boxed() } else { writer.boxed() };
     tracing_subscriber::registry().with(filter).with(layer).try_init()?;

@@ -131,7 +131,7 @@ mod tests {
         let (sender, file) = channel(Some("a.wav".into()), None);
         let mut copies = of(file, 3, folder.path());
         let mut broken_off = copies.pop().unwrap();
-        let (_, first) = tokio::join!(send(sender, Ok(())), async {
+        let ((), first) = tokio::join!(send(sender, Ok(())), async {
             assert!(broken_off.chunks.next().await.unwrap().is_ok());
             drop(broken_off);
             all(copies.pop().unwrap()).await
@@ -147,7 +147,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (sender, file) = channel(None, None);
         let mut copies = of(file, 2, folder.path());
-        let (_, first) = tokio::join!(send(sender, Err(UploadError::Stalled)), all(copies.pop().unwrap()));
+        let ((), first) = tokio::join!(send(sender, Err(UploadError::Stalled)), all(copies.pop().unwrap()));
         assert_eq!(first, Err(UploadError::Stalled));
         assert_eq!(all(copies.pop().unwrap()).await, Err(UploadError::Stalled));
     }
@@ -162,7 +162,7 @@ mod tests {
             drop(copies);
             first
         };
-        let (_, first) = tokio::join!(send(sender, Ok(())), reading);
+        let ((), first) = tokio::join!(send(sender, Ok(())), reading);
         assert_eq!(first, Err(UploadError::NotKept));
     }
 }
