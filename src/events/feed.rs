@@ -114,8 +114,9 @@ const UNSEEN: &str =
         SELECT * FROM outbox_events
         WHERE txid >= pg_snapshot_xmax($1::pg_snapshot) AND txid < pg_snapshot_xmax(pg_current_snapshot())
         UNION ALL
-        SELECT event.* FROM pg_snapshot_xip($1::pg_snapshot) AS running (txid),
-            LATERAL (SELECT * FROM outbox_events WHERE txid = running.txid OFFSET 0) AS event
+        SELECT * FROM outbox_events
+        WHERE txid >= pg_snapshot_xmin($1::pg_snapshot) AND txid < pg_snapshot_xmax($1::pg_snapshot)
+            AND txid = ANY (ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot)))
     ) AS unseen ON true ORDER BY seq";
 
 impl Window {
