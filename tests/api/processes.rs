@@ -636,7 +636,7 @@ async fn subscribers_of_every_process_see_every_status_once_and_in_order_whateve
     doomed.kill();
     let pool = sqlx::PgPool::connect(&fleet.database).await.unwrap();
     let cut = "SELECT count(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'LISTEN \"therapybridge\"%') AS cut";
+        WHERE datname = current_database() AND application_name = 'therapybridge listener') AS cut";
     let listeners: i64 = sqlx::query_scalar(cut).fetch_one(&pool).await.unwrap();
     assert!(listeners >= 3, "two servers and a worker listen: {listeners}");
     drop(hold);
