@@ -162,7 +162,11 @@ impl Figures {
     }
 
     fn micros(&self, time: Duration) -> f64 {
-        time.as_secs_f64() * 1e6 / self.each.len() as f64
+        time.as_secs_f64() * 1e6 / self.requests()
+    }
+
+    fn requests(&self) -> f64 {
+        f64::from(u32::try_from(self.each.len()).unwrap())
     }
 
     fn print(&mut self, name: &str, clients: usize) {
@@ -173,7 +177,7 @@ impl Figures {
              {:>5.0} requests/s; p50 {:>5} µs, p99 {:>5} µs",
             self.micros(self.processor),
             self.micros(self.postgres),
-            self.each.len() as f64 / self.wall.as_secs_f64(),
+            self.requests() / self.wall.as_secs_f64(),
             at(50),
             at(99)
         );
@@ -221,7 +225,12 @@ fn turn(server: &Server, request: &[u8], clients: usize, postgres: u32) -> Figur
         asking.into_iter().flat_map(|asking| asking.join().unwrap()).collect()
     });
     let (wall, after) = (started.elapsed(), used());
-    Figures { processor: after.0 - before.0, postgres: after.1.saturating_sub(before.1), wall, each }
+    Figures {
+        processor: after.0.saturating_sub(before.0),
+        postgres: after.1.saturating_sub(before.1),
+        wall,
+        each,
+    }
 }
 
 /// The same again and again: it takes the same answer.

@@ -173,7 +173,7 @@ async fn serve(config: Config, with_worker: bool) -> anyhow::Result<()> {
     let ((), work) = tokio::join!(
         async {
             server.run().await;
-            app.stop.cancel()
+            app.stop.cancel();
         },
         async { ends(jobs.await) }
     );

@@ -51,7 +51,8 @@ fn again_and_again(name: &str, whole: String) -> Candidate {
 
 /// The same field under other names.
 pub(crate) fn aliases(count: usize, field: &str) -> String {
-    (0..count).map(|n| format!("a{n}: {field} ")).collect()
+    let named: Vec<String> = (0..count).map(|n| format!("a{n}: {field} ")).collect();
+    named.concat()
 }
 
 /// A way from the root through pages.
@@ -83,7 +84,7 @@ impl Way {
             field.page(&schema.ids, FULL).expect("pages need no arguments").replace("first: 100", "first: $");
         way.hops.push(Hop { open: std::mem::take(&mut way.open), page });
         way.name = format!("{}/{}", way.name, field.name);
-        way.of = schema.field(&field.of, "nodes").expect("a connection has nodes").of.clone();
+        way.of.clone_from(&schema.field(&field.of, "nodes").expect("a connection has nodes").of);
         way
     }
 

@@ -222,7 +222,7 @@ async fn measure<'a>(program: &Program, askers: &Askers, one: &Asked<'a>) -> Opt
     for _ in 1..ANSWERS {
         times.push(ask(&asker, &one.query).await.took);
     }
-    let processor = (program.processor_time() - before) / u32::try_from(ANSWERS - 1).unwrap();
+    let processor = program.processor_time().saturating_sub(before) / u32::try_from(ANSWERS - 1).unwrap();
     times.sort_unstable();
     let took = times[ANSWERS / 2];
     println!(

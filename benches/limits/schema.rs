@@ -39,9 +39,10 @@ impl Field {
                 None => {}
             }
         }
-        Some(match arguments.is_empty() {
-            true => self.name.clone(),
-            false => format!("{}({})", self.name, arguments.join(", ")),
+        Some(if arguments.is_empty() {
+            self.name.clone()
+        } else {
+            format!("{}({})", self.name, arguments.join(", "))
         })
     }
 

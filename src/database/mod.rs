@@ -167,11 +167,15 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> anyhow:
         .context("the database cannot be reached: is DATABASE_URL right, and the server up?")?
         .close()
         .await?;
+    // Nothing is lost on the way to a server of the same machine: whether it answers sqlx asks by itself, but for ever.
+    let is_local = options.get_socket().is_some();
     let pool = PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(10))
         .test_before_acquire(false)
-        .after_release(|connection, _| Box::pin(is_usable(connection)))
+        .after_release(move |connection, _| {
+            Box::pin(async move { Ok(is_local || is_usable(connection).await?) })
+        })
         .before_acquire(|connection, idle| {
             Box::pin(async move { Ok(idle.idle_for < FRESH || is_usable(connection).await?) })
         })

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use therapybridge::clock::{Clock, SystemClock};
 
 use crate::support::client::Client;
 use crate::support::cluster::{fresh_database, world_readable_dir};
@@ -659,7 +660,7 @@ async fn a_key_that_is_revoked_at_one_server_ends_at_the_other_at_once() {
         [fleet.start(&["serve", "--no-worker"]).await, fleet.start(&["serve", "--no-worker"]).await];
     let jane = servers[0].therapist().await;
     let input = json!({ "name": "Dashboard", "scopes": ["SESSIONS_READ"], "password": PASSWORD,
-        "expiresAt": chrono::Utc::now() + chrono::TimeDelta::days(30) });
+        "expiresAt": SystemClock.now() + chrono::TimeDelta::days(30) });
     let made = jane.create_api_key(input).await;
     let secret = made["secret"].as_str().unwrap_or_else(|| panic!("{made}"));
     let session = jane.session(&jane.patient("Daniel").await, recording("cbr.mp3")).await;

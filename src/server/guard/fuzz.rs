@@ -137,7 +137,10 @@ impl Watch {
     }
 
     fn elapsed(&self) -> Duration {
-        let worked = self.worked.zip(worked()).map_or(Duration::MAX, |(before, now)| now - before + TICK);
+        let worked = self
+            .worked
+            .zip(worked())
+            .map_or(Duration::MAX, |(before, now)| now.saturating_sub(before) + TICK);
         self.started.elapsed().min(worked)
     }
 }

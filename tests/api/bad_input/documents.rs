@@ -84,8 +84,9 @@ fn brackets(before: &str, open: &str, close: &str, after: &str) -> String {
 
 /// Each fragment spreads the next one twice: 2^25 fields.
 fn doubling(of: &str) -> String {
-    let fragments: String =
+    let fragments: Vec<String> =
         (0..25).map(|n| format!("fragment f{n} on Query{{...f{} ...f{}}}", n + 1, n + 1)).collect();
+    let fragments = fragments.concat();
     format!("{{{of}}}{fragments}fragment f25 on Query{{__typename}}")
 }
 
