@@ -33,7 +33,7 @@ use super::seats::Seat;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 /// Buffers an idle socket keeps; tungstenite's own are 128 KiB each. They grow with the message that does not fit.
-const BUFFER_BYTES: usize = 1 << 10;
+const BUFFER_BYTES: usize = 2 << 10;
 /// Messages between the operations of a socket and the socket.
 const QUEUE: usize = 16;
 /// How long the client may take to answer a close.
